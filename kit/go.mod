@@ -1,0 +1,3 @@
+module gapless.dev/kit
+
+go 1.26
