@@ -1,0 +1,195 @@
+// Package rollout is the engine: from what is wanted, what was done and what is seen it decides what to do next.
+//
+// Decide is a function. It reads no clock, starts nothing and writes nothing: the Snapshot carries the time, and
+// platforms carry the Decision out. So the part that could lose a request is tested by the million worlds.
+package rollout
+
+import "time"
+
+// A Version names one template of an app: a tag such as "2.0.0", or a template's hash.
+type Version string
+
+// A Strategy is one of the four ways to replace a version.
+type Strategy string
+
+// The four strategies.
+const (
+	// Recreate stops stable, then starts the candidate. It is quick, and its downtime is visible.
+	Recreate Strategy = "recreate"
+	// Rolling replaces instances a few at a time.
+	Rolling Strategy = "rolling"
+	// BlueGreen brings up a whole candidate beside stable and switches all traffic at once.
+	BlueGreen Strategy = "blue-green"
+	// Canary gives the candidate a growing share of the traffic, step by step.
+	Canary Strategy = "canary"
+)
+
+// A Split says how a platform can divide traffic between two versions.
+type Split string
+
+const (
+	// ByWeight: a router divides traffic by any weights, whatever the number of instances.
+	ByWeight Split = "weight"
+	// ByShare: traffic follows the share of serving instances; the only weights that can be written are 0 and 100.
+	ByShare Split = "share"
+)
+
+// A Plan is how an app wants to be rolled. It may change between two looks; Decide copes.
+type Plan struct {
+	App      string   `json:"app"`
+	Strategy Strategy `json:"strategy"`
+	Split    Split    `json:"split"`
+
+	// MaxSurge and MaxUnavailable bound a rolling update, in instances. One of them is above 0.
+	MaxSurge       int `json:"maxSurge,omitempty"`
+	MaxUnavailable int `json:"maxUnavailable,omitempty"`
+
+	// Manual makes a blue-green wait for a promote before it switches; until then the candidate is a preview.
+	Manual bool `json:"manual,omitempty"`
+	// HoldBack is how long the old version stands, complete and without traffic, after the switch of a blue-green.
+	// An undo within it is instant.
+	HoldBack time.Duration `json:"holdBack,omitempty"`
+
+	// Steps of a canary, in order. After the last one the candidate is promoted.
+	Steps []Step `json:"steps,omitempty"`
+
+	// Drain is the least time between the moment in which weight 0 of a version has converged and its scale-down.
+	Drain time.Duration `json:"drain"`
+	// Deadline is how long a rollout may make no progress before it is aborted. A pause is not a lack of progress. 0: never.
+	Deadline time.Duration `json:"deadline"`
+}
+
+// A Step of a canary: what the candidate gets, and what must hold before the next step.
+type Step struct {
+	// Weight is the candidate's share of traffic in percent. Weights of a plan never fall.
+	Weight int `json:"weight"`
+	// Match sends the requests that it describes to the candidate, beside the weight (A/B).
+	Match *Match `json:"match,omitempty"`
+	// Mirror is the share of requests, in percent, that are sent to the candidate as well and whose answers are dropped (shadow).
+	Mirror int `json:"mirror,omitempty"`
+	// Pause is the least time that the step lasts after it has converged.
+	Pause time.Duration `json:"pause,omitempty"`
+	// Manual makes the step last until somebody promotes.
+	Manual bool `json:"manual,omitempty"`
+}
+
+// A Match describes requests by exact header and cookie values; all of them must agree.
+type Match struct {
+	Header map[string]string `json:"header,omitempty"`
+	Cookie map[string]string `json:"cookie,omitempty"`
+}
+
+// Weights give each version its share of the traffic, in percent. They always sum to 100. A version that is absent has 0.
+type Weights map[Version]int
+
+// A Route is all that a data plane is told of an app.
+type Route struct {
+	Weights Weights `json:"weights"`
+	// To is the version that Match and Mirror speak of; empty where there is neither.
+	To     Version `json:"to,omitempty"`
+	Match  *Match  `json:"match,omitempty"`
+	Mirror int     `json:"mirror,omitempty"`
+}
+
+// A Grade says how a change is known to have arrived.
+type Grade string
+
+// The grades, from the weakest to the strongest. NotYet means that the change is not known to have arrived.
+const (
+	NotYet       Grade = ""
+	Told         Grade = "told"         // API objects say so
+	Acknowledged Grade = "acknowledged" // the data plane's own API says so
+	Seen         Grade = "seen"         // a probe's answers prove it
+)
+
+// A Snapshot is what a platform sees at one moment. It may be late, and two snapshots may come out of order.
+type Snapshot struct {
+	Now time.Time `json:"now"`
+	// Wanted is the version that the user's template asks for now.
+	Wanted Version `json:"wanted"`
+	// Replicas is how many instances the user asks for now.
+	Replicas int `json:"replicas"`
+	// Versions holds each version of which anything exists.
+	Versions map[Version]Standing `json:"versions"`
+	// Route is what the data plane is really configured for, read back, and Grade how that is known.
+	Route Route `json:"route"`
+	Grade Grade `json:"grade"`
+	// Orders are what people asked for, oldest first. An order stays in the snapshot until the platform sees its ID in State.Done or later.
+	Orders []Order `json:"orders,omitempty"`
+}
+
+// Standing is what is seen of one version.
+type Standing struct {
+	// Asked is how many instances the platform was last asked for.
+	Asked int `json:"asked"`
+	// Running counts instances that exist and are not stopping, ready or not.
+	Running int `json:"running"`
+	// Serving counts instances that are ready (for the app's minimum time) and that the data plane can send to.
+	Serving int `json:"serving"`
+	// Stopping counts instances that are on their way out.
+	Stopping int `json:"stopping,omitempty"`
+	// InFlight counts requests being answered; -1 where the platform cannot know.
+	InFlight int `json:"inFlight"`
+	// Failure tells a person why an instance does not come up or keeps dying; empty while all is well.
+	Failure string `json:"failure,omitempty"`
+}
+
+// A Verb is what a person can order.
+type Verb string
+
+// The verbs. A deploy is no order: it changes Wanted.
+const (
+	Promote     Verb = "promote"      // past the manual stop that the rollout stands at
+	PromoteFull Verb = "promote-full" // past all the rest of the steps and pauses
+	Abort       Verb = "abort"
+	Undo        Verb = "undo" // back to the version before; during a rollout the same as abort
+	Pause       Verb = "pause"
+	Resume      Verb = "resume"
+	Retry       Verb = "retry" // try the refused version again
+)
+
+// An Order is one person's word.
+type Order struct {
+	// ID grows with time: an order whose ID is not above State.Done was already obeyed.
+	ID   int64     `json:"id"`
+	Verb Verb      `json:"verb"`
+	By   string    `json:"by"`
+	At   time.Time `json:"at"`
+}
+
+// An ActionKind says what a platform is to do.
+type ActionKind string
+
+// The kinds of action. Each can be carried out twice with the effect of once.
+const (
+	// Scale: the version shall have Replicas instances, started if it has none yet. Going down, the platform takes each instance out of
+	// its rotation and lets it finish before it is stopped.
+	Scale ActionKind = "scale"
+	// SetRoute: the data plane shall be configured for Route.
+	SetRoute ActionKind = "route"
+	// WriteBack: the user's template shall be Version's again.
+	WriteBack ActionKind = "write-back"
+	// Remove: nothing of the version shall stand any more. Its instances are gone already.
+	Remove ActionKind = "remove"
+	// Release: the app is at rest with Version; the platform lets go of it.
+	Release ActionKind = "release"
+)
+
+// An Action is one idempotent thing for a platform to do.
+type Action struct {
+	Kind     ActionKind `json:"kind"`
+	Version  Version    `json:"version,omitempty"`
+	Replicas int        `json:"replicas,omitempty"`
+	Route    *Route     `json:"route,omitempty"`
+}
+
+// A Decision is what Decide says. The loop saves State BEFORE it applies Actions, in their order: a crash in between only repeats work.
+type Decision struct {
+	State   State    `json:"state"`
+	Actions []Action `json:"actions,omitempty"`
+	// Reason is one CamelCase word for machines and Message one sentence for people. They stay the same while nothing changes.
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+	// LookAgain is when time alone may change the decision; zero when only an event can.
+	LookAgain time.Time `json:"lookAgain,omitzero"`
+}
