@@ -1,0 +1,61 @@
+# Everything a developer does here. `make help` lists it.
+SHELL   := /bin/bash
+MODULES := . kit kit/grpckit
+# With go.work, patterns reach over modules; GOWORK=off is only for the tools, which have a module file of their own.
+ALL     := $(foreach m,$(MODULES),./$(m)/...)
+TOOLS   := bin/tools
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+build: ## build bin/gapless and the demo service
+	go build -o bin/ ./cmd/... 
+	go build -o bin/ ./examples/api-status
+
+test: ## all tests that need neither root nor a cluster, in all modules
+	go test -timeout 5m $(ALL)
+
+check: $(TOOLS)/gofumpt $(TOOLS)/staticcheck ## format, vet (Linux and macOS), lint, generated files, layers
+	@out=$$($(TOOLS)/gofumpt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	  if [ -n "$$out" ]; then echo "not formatted (run make fmt):"; echo "$$out"; exit 1; fi
+	go vet $(ALL)
+	GOOS=darwin go vet $(ALL)
+	$(TOOLS)/staticcheck $(ALL)
+	go test -count=1 -run 'TestLayers|TestPure|TestNoSleep' .
+	@$(MAKE) --no-print-directory generate
+	@git diff --exit-code --stat -- docs/reference || { echo "generated files changed: commit what make generate wrote"; exit 1; }
+
+fmt: $(TOOLS)/gofumpt ## format the code
+	$(TOOLS)/gofumpt -w $$(git ls-files --cached --others --exclude-standard '*.go')
+
+generate: ## write the generated files: the phase diagram, the reference pages
+	go test -count=1 -run 'TestDiagram|TestReference' ./internal/rollout/... ./internal/cli/... -update
+
+demo: ## the main job: four strategies, two services, every request counted
+	@go build -o bin/ ./cmd/gapless
+	@bin/gapless demo
+
+e2e: ## the long stories on this machine
+	GAPLESS_E2E=1 go test -count=1 -timeout 20m ./test/e2e/...
+
+SOAK ?= 20
+SCHEDULES ?= 2000000
+soak: ## the full matrices, for hours; writes bench/results/<date>.md
+	go run ./bench/soak -runs $(SOAK) -schedules $(SCHEDULES)
+
+bench: ## what is fast, as ratios side by side; bench/README.md tells how to read it
+	go run ./bench/all
+
+docs: build ## remake the pictures in docs/ (needs chromium)
+	go run ./docs/shots
+
+clean: ## remove what was built
+	rm -rf bin
+
+$(TOOLS)/%: tools.mod tools.sum
+	@mkdir -p $(TOOLS)
+	GOWORK=off go build -modfile=tools.mod -o $(TOOLS)/ honnef.co/go/tools/cmd/staticcheck mvdan.cc/gofumpt
+	@touch $(TOOLS)/*
+
+.PHONY: help build test check fmt generate demo e2e soak bench docs clean
+.DEFAULT_GOAL := help
