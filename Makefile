@@ -44,7 +44,10 @@ soak: ## the full matrices, for hours; writes bench/results/<date>.md
 	go run ./bench/soak -runs $(SOAK) -schedules $(SCHEDULES)
 
 bench: ## what is fast, as ratios side by side; bench/README.md tells how to read it
-	go run ./bench/all
+	go test -run '^$$' -bench . -benchmem ./kit
+	go run ./bench/edge
+	go run ./bench/proxy
+	go run ./bench/probe
 
 docs: build ## remake the pictures in docs/ (needs chromium)
 	go run ./docs/shots

@@ -1,0 +1,186 @@
+// Soak runs the full matrices and writes one table, to be committed in bench/results.
+//
+// It asserts nothing of its own: a row says how many runs of how many lost nothing, and the program exits with 1 when a strategy
+// that must not lose a request lost one.
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// A run is one line of `gapless demo -o json`.
+type run struct {
+	Strategy     string         `json:"strategy"`
+	Service      string         `json:"service"`
+	Requests     int            `json:"requests"`
+	Lost         int            `json:"lost"`
+	LongestGapMs float64        `json:"longestGapMs"`
+	Losses       map[string]int `json:"losses"`
+}
+
+// A row sums up the runs of one cell of the matrix.
+type row struct {
+	strategy, service    string
+	runs, clean          int
+	requests, lost       int
+	worstGapMs           float64
+	losses               map[string]int
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := soak(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+		os.Exit(1)
+	}
+}
+
+func soak(ctx context.Context) error {
+	runs := flag.Int("runs", 20, "runs of each strategy and service")
+	rate := flag.Int("rate", 300, "requests a second")
+	schedules := flag.Int("schedules", 2_000_000, "schedules of the engine's simulator; 0 skips it")
+	dir := flag.String("dir", "bench/results", "where the table goes")
+	flag.Parse()
+
+	var out strings.Builder
+	date := time.Now().UTC().Format("2006-01-02")
+	fmt.Fprintf(&out, "# Soak of %s\n\n%s/%s, %d cores, %s. Made by `make soak SOAK=%d SCHEDULES=%d`.\n",
+		date, runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), *runs, *schedules)
+
+	rows, demoErr := demos(ctx, *runs, *rate)
+	writeRows(&out, rows, *rate)
+	simErr := simulate(ctx, &out, *schedules)
+
+	file := filepath.Join(*dir, date+".md")
+	if err := os.MkdirAll(*dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
+		return err
+	}
+	fmt.Println("wrote", file)
+	return errors.Join(demoErr, simErr, lostAny(rows))
+}
+
+// demos runs the demo over and over, one after the other: two loads at once would measure each other.
+func demos(ctx context.Context, runs, rate int) ([]row, error) {
+	build := exec.CommandContext(ctx, "go", "build", "-o", "bin/", "./cmd/gapless")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return nil, fmt.Errorf("build gapless: %w", err)
+	}
+	cells := map[[2]string]*row{}
+	for i := range runs {
+		fmt.Fprintf(os.Stderr, "%s demo %d of %d\n", time.Now().Format(time.TimeOnly), i+1, runs)
+		cmd := exec.CommandContext(ctx, "bin/gapless", "demo", "--rate", strconv.Itoa(rate), "-o", "json")
+		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+		var stdout bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
+		// Exit code 1 says that something was lost; that is a figure here, not an error.
+		if err := cmd.Run(); err != nil && stdout.Len() == 0 {
+			return sorted(cells), fmt.Errorf("demo %d: %w", i+1, err)
+		}
+		var doc struct{ Runs []run }
+		if err := json.Unmarshal(stdout.Bytes(), &doc); err != nil {
+			return sorted(cells), fmt.Errorf("demo %d: %w", i+1, err)
+		}
+		for _, r := range doc.Runs {
+			key := [2]string{r.Strategy, r.Service}
+			if cells[key] == nil {
+				cells[key] = &row{strategy: r.Strategy, service: r.Service, losses: map[string]int{}}
+			}
+			cells[key].add(r)
+		}
+	}
+	return sorted(cells), nil
+}
+
+func (c *row) add(r run) {
+	c.runs++
+	if r.Lost == 0 {
+		c.clean++
+	}
+	c.requests += r.Requests
+	c.lost += r.Lost
+	c.worstGapMs = max(c.worstGapMs, r.LongestGapMs)
+	for class, n := range r.Losses {
+		c.losses[class] += n
+	}
+}
+
+var order = []string{"recreate", "rolling", "blue-green", "canary", "direct"}
+
+func sorted(cells map[[2]string]*row) []row {
+	var rows []row
+	for _, c := range cells {
+		rows = append(rows, *c)
+	}
+	slices.SortFunc(rows, func(a, b row) int {
+		return cmp.Or(slices.Index(order, a.strategy)-slices.Index(order, b.strategy), strings.Compare(a.service, b.service))
+	})
+	return rows
+}
+
+func writeRows(out *strings.Builder, rows []row, rate int) {
+	fmt.Fprintf(out, "\n## One machine: %d requests a second, half on new connections\n\n", rate)
+	w := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
+	fmt.Fprintf(w, "| strategy\t| service\t| runs that lost 0\t| requests\t| lost\t| longest gap\t| losses\t|\n|---\t|---\t|---\t|---\t|---\t|---\t|---\t|\n")
+	for _, r := range rows {
+		fmt.Fprintf(w, "| %s\t| %s\t| %d of %d\t| %d\t| %d\t| %.0f ms\t| %s\t|\n",
+			r.strategy, r.service, r.clean, r.runs, r.requests, r.lost, r.worstGapMs, classes(r.losses))
+	}
+	w.Flush()
+}
+
+func classes(losses map[string]int) string {
+	var parts []string
+	for class, n := range losses {
+		parts = append(parts, fmt.Sprintf("%s %d", class, n))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
+
+// simulate has the engine go through as many schedules as asked.
+func simulate(ctx context.Context, out *strings.Builder, schedules int) error {
+	if schedules == 0 {
+		return nil
+	}
+	fmt.Fprintf(os.Stderr, "%s %d schedules of the engine\n", time.Now().Format(time.TimeOnly), schedules)
+	began := time.Now()
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=24h", "./internal/rollout/rollouttest", "-args", "-schedules="+strconv.Itoa(schedules))
+	said, err := cmd.CombinedOutput()
+	verdict := "every invariant held after every step"
+	if err != nil {
+		verdict = "FAILED:\n\n```\n" + string(said) + "\n```"
+	}
+	fmt.Fprintf(out, "\n## The engine: %d schedules\n\n%d schedules in %s: %s\n", schedules, schedules, time.Since(began).Round(time.Second), verdict)
+	return err
+}
+
+func lostAny(rows []row) error {
+	var errs []error
+	for _, r := range rows {
+		if r.lost > 0 && r.strategy != "recreate" && r.strategy != "direct" {
+			errs = append(errs, fmt.Errorf("%s of the %s service lost %d of %d requests", r.strategy, r.service, r.lost, r.requests))
+		}
+	}
+	return errors.Join(errs...)
+}
