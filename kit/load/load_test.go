@@ -1,0 +1,80 @@
+package load_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"gapless.dev/kit/load"
+)
+
+func TestRun_CoversEveryKindOfRequestInOneRun(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(load.VersionHeader, "1.0.0")
+		w.Write([]byte("hello"))
+	}))
+	srv.Config.Protocols = new(http.Protocols)
+	srv.Config.Protocols.SetHTTP1(true)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Start()
+	defer srv.Close()
+
+	opts := load.Options{URL: srv.URL, Rate: 400, For: time.Second, New: 0.5, Post: 0.2, H2: 0.5}
+	type kind struct {
+		proto, method string
+		reused        bool
+	}
+	kinds := map[kind]int{}
+	total := 0
+	err := load.Run(t.Context(), opts, func(r load.Result) {
+		total++
+		kinds[kind{r.Proto, r.Method, r.Reused}]++
+		if r.Class.Lost() || r.Version != "1.0.0" || r.Status != 200 {
+			t.Errorf("request %s: class %q (%s), version %q, status %d", r.ID, r.Class, r.Err, r.Version, r.Status)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if total != 400 {
+		t.Errorf("%d results for 400 requests", total)
+	}
+	if len(kinds) != 8 {
+		t.Errorf("not every combination of protocol, method and connection: %v", kinds)
+	}
+}
+
+func TestRun_EndsTheScheduleWithTheContext(t *testing.T) {
+	srv := httptest.NewServer(http.NotFoundHandler())
+	defer srv.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	n := 0
+	err := load.Run(ctx, load.Options{URL: srv.URL, Rate: 100}, func(r load.Result) {
+		n++
+		if r.Class != load.Status4xx {
+			t.Errorf("class %q, want %q", r.Class, load.Status4xx)
+		}
+		cancel()
+	})
+	if err != nil || n == 0 {
+		t.Errorf("%d results, error %v", n, err)
+	}
+}
+
+func TestRun_NamesTheWrongOption(t *testing.T) {
+	for name, opts := range map[string]load.Options{
+		"no rate":    {URL: "http://x"},
+		"no scheme":  {URL: "localhost:80", Rate: 1},
+		"share":      {URL: "http://x", Rate: 1, New: 1.5},
+		"connect to": {URL: "http://x", Rate: 1, ConnectTo: "nowhere"},
+		"header":     {URL: "http://x", Rate: 1, Header: http.Header{"A": {"b\r\nc"}}},
+	} {
+		err := load.Run(t.Context(), opts, func(load.Result) { t.Errorf("%s: a request was sent", name) })
+		if !errors.Is(err, load.ErrOptions) {
+			t.Errorf("%s: error is %v", name, err)
+		}
+	}
+}
