@@ -1,16 +1,16 @@
 package local
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
 )
 
-// Report is what every status, history entry and watch event is: the evidence of one revision.
-type Report = json.RawMessage
+// A Report is what every status, history entry and watch event is: the evidence of one revision.
+type Report = report.Report
 
 // A Ping is what a running Gapless says of itself.
 type Ping struct {
