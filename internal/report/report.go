@@ -131,6 +131,8 @@ type Version struct {
 	Failure string `json:"failure,omitempty"`
 	// Instances lists its processes or pods.
 	Instances []Instance `json:"instances,omitempty"`
+	// Counts is what the data plane counted; nil where it tells nothing.
+	Counts *Counts `json:"counts,omitempty"`
 }
 
 // An Instance is one process or pod.
