@@ -13,6 +13,8 @@ type File struct {
 	Bind string
 	// Apps in the order of the file. A file without "apps:" holds one.
 	Apps []App
+	// Lines tells on which line a field stands, by its path, for problems that are found after the file was read.
+	Lines map[string]int
 }
 
 // An App is one service.

@@ -1,0 +1,231 @@
+package app
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+
+	"gapless.dev/gapless/internal/rollout"
+	"go.yaml.in/yaml/v3"
+)
+
+// appFields are the fields of an app, in the order in which people like to write them.
+var appFields = []string{
+	"name", "command", "dir", "env", "version", "replicas", "ports", "route", "sticky", "tls",
+	"health", "stop", "limits", "helpers", "strategy", "deadline",
+}
+
+// MaxReplicas is how many instances of an app one machine is asked for at most.
+const MaxReplicas = 1000
+
+func (p *parser) app(o object) App {
+	a := App{
+		Name:     p.name(o, "the name of the app, such as demo-api"),
+		Command:  command(o),
+		Dir:      o.text("dir", ""),
+		Env:      env(o),
+		Version:  version(o),
+		Replicas: o.whole("replicas", 1, 0, MaxReplicas),
+		Ports:    ports(o),
+		TLS:      tls(o),
+		Stop:     stop(o),
+		Limits:   limits(o),
+	}
+	a.Route = route(o, a.Name)
+	a.Health = health(o, a.Ports)
+	a.Helpers = p.helpers(o, a.Ports)
+	a.Plan = plan(o, a)
+	placeholders(o, a)
+	return a
+}
+
+var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+const labelRule = "use a to z, 0 to 9 and -, at most 63, beginning and ending with a letter or digit"
+
+func (p *parser) name(o object, what string) string {
+	v, ok := o.get("name")
+	if !ok {
+		o.missing("name", "write name: and "+what)
+		return ""
+	}
+	s, ok := v.text()
+	if ok && !label.MatchString(s) {
+		v.wrong("is not a name", labelRule)
+	}
+	return s
+}
+
+func command(o object) []string {
+	v, ok := o.get("command")
+	if !ok {
+		o.missing("command", `write the program and its arguments as a list: command: ["./bin/api-{version}"]`)
+		return nil
+	}
+	words := v.words()
+	if v.node.Kind == yaml.SequenceNode && (len(v.node.Content) == 0 || len(words) > 0 && strings.TrimSpace(words[0]) == "") {
+		v.wrong("names no program", `write the program and its arguments as a list: command: ["./bin/api-{version}"]`)
+	}
+	return words
+}
+
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+func env(o object) map[string]string {
+	all, fields := o.texts("env")
+	for key, v := range fields {
+		switch {
+		case !envName.MatchString(key):
+			v.wrong("is not the name of a variable", "use letters, digits and _, not beginning with a digit")
+		case key == "PORT" || strings.HasPrefix(key, "PORT_"):
+			v.wrong("is given by Gapless: each process has a port of its own", "take it out, and give it to the program as {port} if it reads another name")
+		case key == "GAPLESS_VERSION":
+			v.wrong("is given by Gapless", "take it out: it is always the version that runs")
+		}
+	}
+	return all
+}
+
+var versionText = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$`)
+
+// versionRule is what a version must look like: it becomes part of file names and of a header.
+const versionRule = "use letters, digits and . _ + -, at most 63, beginning with a letter or digit"
+
+// ValidVersion tells why a text cannot be a version, or nil.
+func ValidVersion(s string) error {
+	if versionText.MatchString(s) {
+		return nil
+	}
+	return fmt.Errorf("version %q: %s", s, versionRule)
+}
+
+func version(o object) rollout.Version {
+	v, ok := o.get("version")
+	if !ok {
+		o.missing("version", "write the version to run, such as version: 1.0.0")
+		return ""
+	}
+	s, ok := v.text()
+	if ok && !versionText.MatchString(s) {
+		v.wrong("is not a version", versionRule)
+	}
+	return rollout.Version(s)
+}
+
+var portName = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$`)
+
+func ports(o object) []Port {
+	v, ok := o.get("ports")
+	if !ok {
+		return []Port{{Name: "http", Public: 8080}}
+	}
+	d := v.dict()
+	if v.node.Kind == yaml.MappingNode && len(d.fields) == 0 {
+		v.wrong("names no port", "write ports: {http: 8080}, or leave it out for that")
+	}
+	var all []Port
+	taken := map[int]string{}
+	for _, name := range d.names() {
+		field := d.fields[name]
+		if !portName.MatchString(name) {
+			field.wrong("is not the name of a port", "use a to z, 0 to 9 and -, at most 15, beginning with a letter")
+		}
+		n, ok := field.whole(0, 65535)
+		if !ok {
+			continue
+		}
+		if first, twice := taken[n]; twice && n != 0 {
+			field.wrong("is also the port "+first, "give each its own")
+		}
+		taken[n] = name
+		all = append(all, Port{Name: name, Public: n})
+	}
+	return all
+}
+
+func tls(o object) TLS {
+	v, ok := o.get("tls")
+	if !ok {
+		return TLS{}
+	}
+	t := v.object("cert", "key")
+	out := TLS{Cert: t.text("cert", ""), Key: t.text("key", "")}
+	if v.node.Kind == yaml.MappingNode && out.Cert == "" {
+		t.missing("cert", "name the file with the certificate, in PEM form")
+	}
+	if v.node.Kind == yaml.MappingNode && out.Key == "" {
+		t.missing("key", "name the file with the private key, in PEM form")
+	}
+	return out
+}
+
+func stop(o object) Stop {
+	v, _ := o.get("stop")
+	v.p = o.p
+	s := v.object("drain", "grace")
+	return Stop{Drain: s.duration("drain", 5*time.Second), Grace: s.positive("grace", 30*time.Second)}
+}
+
+func limits(o object) Limits {
+	v, ok := o.get("limits")
+	if !ok {
+		return Limits{}
+	}
+	l := v.object("body", "header", "timeout", "inFlight")
+	out := Limits{Timeout: l.duration("timeout", 0), InFlight: l.whole("inFlight", 0, 1, 1_000_000)}
+	if f, ok := l.get("body"); ok {
+		out.BodyBytes, _ = f.size()
+	}
+	if f, ok := l.get("header"); ok {
+		n, ok := f.size()
+		if ok && n > 16<<20 {
+			f.wrong("is out of range", "write 16MiB or less")
+			n = 0
+		}
+		out.HeaderBytes = int(n)
+	}
+	return out
+}
+
+func bind(o object, otherwise string) string {
+	v, ok := o.get("bind")
+	if !ok {
+		return otherwise
+	}
+	s, ok := v.text()
+	if !ok {
+		return otherwise
+	}
+	if s == "localhost" {
+		return otherwise
+	}
+	if _, err := netip.ParseAddr(s); err != nil {
+		v.wrong("is not an address", "write an IP address: 127.0.0.1 for this machine only, 0.0.0.0 for everybody")
+		return otherwise
+	}
+	return s
+}
+
+func (p *parser) helpers(o object, ports []Port) []Helper {
+	v, ok := o.get("helpers")
+	if !ok {
+		return nil
+	}
+	var all []Helper
+	first := map[string]int{}
+	for _, item := range v.items() {
+		h := item.object("name", "command", "env", "ready")
+		one := Helper{Name: p.name(h, "what the helper is called"), Command: command(h), Env: env(h)}
+		if f, ok := h.get("ready"); ok {
+			one.Ready = check(f, ports, time.Second)
+		}
+		if line, twice := first[one.Name]; twice && one.Name != "" {
+			h.fields["name"].wrong(fmt.Sprintf("is also the helper of line %d", line), "give each its own name")
+		}
+		first[one.Name] = item.line
+		all = append(all, one)
+	}
+	return all
+}
