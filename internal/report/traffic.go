@@ -48,6 +48,8 @@ type Traffic struct {
 	Gaps []Gap `json:"gaps,omitempty"`
 	// Marks lists what happened meanwhile, as told to the probe from outside.
 	Marks []Mark `json:"marks,omitempty"`
+	// Warnings says what weakens the evidence, such as a prober that could not keep its schedule. Each is a whole sentence.
+	Warnings []string `json:"warnings,omitempty"`
 	// Examples shows some lost requests in full: the first of each class, and then the first, 20 at most.
 	Examples []Loss `json:"examples,omitempty"`
 }

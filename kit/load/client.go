@@ -25,15 +25,12 @@ type client struct {
 
 func newClient(opts Options) (*client, error) {
 	u, err := url.Parse(opts.URL)
-	if err != nil {
-		return nil, fmt.Errorf("%w: URL is %q: %w", ErrOptions, opts.URL, err)
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%w: URL is %q: give http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH", ErrOptions, opts.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return nil, &OptionError{"URL", opts.URL, "give http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH"}
 	}
 	if opts.ConnectTo != "" {
 		if _, _, err := net.SplitHostPort(opts.ConnectTo); err != nil {
-			return nil, fmt.Errorf("%w: ConnectTo is %q: give HOST:PORT", ErrOptions, opts.ConnectTo)
+			return nil, &OptionError{"ConnectTo", opts.ConnectTo, "give HOST:PORT"}
 		}
 	}
 	c := &client{
@@ -151,11 +148,11 @@ func hostname(hostport string) string {
 func validHeader(h http.Header) error {
 	for name, values := range h {
 		if name == "" || strings.ContainsAny(name, " \r\n:") {
-			return fmt.Errorf("%w: Header has the name %q: give a plain field name", ErrOptions, name)
+			return &OptionError{"Header", name, "give a plain field name"}
 		}
 		for _, v := range values {
 			if strings.ContainsAny(v, "\r\n") {
-				return fmt.Errorf("%w: Header %s is %q: give a value on one line", ErrOptions, name, v)
+				return &OptionError{"Header", name + ": " + v, "give a value on one line"}
 			}
 		}
 	}

@@ -24,8 +24,25 @@ import (
 	"time"
 )
 
-// ErrOptions is wrapped by every error about a value in [Options].
-var ErrOptions = errors.New("load options")
+// ErrOptions is what every [OptionError] is.
+var ErrOptions = errors.New("wrong load option")
+
+// An OptionError names the field of [Options] that is wrong, its value, and what to give instead.
+type OptionError struct {
+	Field string
+	Value any
+	Fix   string
+}
+
+func (e *OptionError) Error() string {
+	if s, ok := e.Value.(string); ok {
+		return fmt.Sprintf("%s is %q: %s", e.Field, s, e.Fix)
+	}
+	return fmt.Sprintf("%s is %v: %s", e.Field, e.Value, e.Fix)
+}
+
+// Is makes errors.Is(err, ErrOptions) hold.
+func (e *OptionError) Is(target error) bool { return target == ErrOptions }
 
 // Options say what to send where. Only URL and Rate are needed.
 type Options struct {
@@ -122,7 +139,7 @@ func (o Options) withDefaults() (Options, error) {
 
 func (o Options) validate() error {
 	wrong := func(field string, value any, fix string) error {
-		return fmt.Errorf("%w: %s is %v: %s", ErrOptions, field, value, fix)
+		return &OptionError{field, value, fix}
 	}
 	// The negations also catch NaN.
 	if !(o.Rate > 0 && o.Rate <= 1e6) {
