@@ -30,7 +30,8 @@ type Split string
 const (
 	// ByWeight: a router divides traffic by any weights, whatever the number of instances.
 	ByWeight Split = "weight"
-	// ByShare: traffic follows the share of serving instances; the only weights that can be written are 0 and 100.
+	// ByShare: traffic follows the share of serving instances. Only two kinds of route can be written: a pin, which gives
+	// one version 100, and an open route, which pins nothing (Route.Open).
 	ByShare Split = "share"
 )
 
@@ -82,9 +83,12 @@ type Match struct {
 // Weights give each version its share of the traffic, in percent. They always sum to 100. A version that is absent has 0.
 type Weights map[Version]int
 
-// A Route is all that a data plane is told of an app.
+// A Route is all that a data plane is told of an app. The zero Route is that of an app to which nothing was ever sent.
 type Route struct {
 	Weights Weights `json:"weights"`
+	// Open is set where nothing is pinned and traffic follows the serving instances (ByShare only). Weights are then
+	// what is aimed at (told) or what is seen (read back); two open routes are the same route whatever their weights.
+	Open bool `json:"open,omitempty"`
 	// To is the version that Match and Mirror speak of; empty where there is neither.
 	To     Version `json:"to,omitempty"`
 	Match  *Match  `json:"match,omitempty"`
@@ -94,7 +98,8 @@ type Route struct {
 // A Grade says how a change is known to have arrived.
 type Grade string
 
-// The grades, from the weakest to the strongest. NotYet means that the change is not known to have arrived.
+// The grades, from the weakest to the strongest. NotYet means that the change is not known to have arrived, or that a
+// route which was written is still on its way: any other grade says that the data plane has Route, and nothing newer is coming.
 const (
 	NotYet       Grade = ""
 	Told         Grade = "told"         // API objects say so
@@ -102,8 +107,11 @@ const (
 	Seen         Grade = "seen"         // a probe's answers prove it
 )
 
-// A Snapshot is what a platform sees at one moment. It may be late, and two snapshots may come out of order.
+// A Snapshot is what a platform sees at one moment. It may be late, and two snapshots may come out of order: Decide
+// drops one that is older than the newest it has looked at.
 type Snapshot struct {
+	// Now is when the look began: nothing in the snapshot is older. Looks follow each other; each begins after the
+	// actions of the decision before it were tried, and its Now is later.
 	Now time.Time `json:"now"`
 	// Wanted is the version that the user's template asks for now.
 	Wanted Version `json:"wanted"`
@@ -114,6 +122,9 @@ type Snapshot struct {
 	// Route is what the data plane is really configured for, read back, and Grade how that is known.
 	Route Route `json:"route"`
 	Grade Grade `json:"grade"`
+	// Taken tells that the platform has the app in hand (held, pinned, paused) and has not let go of it yet. At rest the engine
+	// answers with Release until it is false. A platform that has nothing to let go of leaves it false.
+	Taken bool `json:"taken,omitempty"`
 	// Orders are what people asked for, oldest first. An order stays in the snapshot until the platform sees its ID in State.Done or later.
 	Orders []Order `json:"orders,omitempty"`
 }
@@ -163,11 +174,12 @@ type ActionKind string
 // The kinds of action. Each can be carried out twice with the effect of once.
 const (
 	// Scale: the version shall have Replicas instances, started if it has none yet. Going down, the platform takes each instance out of
-	// its rotation and lets it finish before it is stopped.
+	// its rotation and lets it finish before it is stopped; instances that do not serve go first.
 	Scale ActionKind = "scale"
 	// SetRoute: the data plane shall be configured for Route.
 	SetRoute ActionKind = "route"
-	// WriteBack: the user's template shall be Version's again.
+	// WriteBack: the user's template shall be Version's again, in place of Over's. Where the template asks for any other version
+	// than Over by now, the platform leaves it alone.
 	WriteBack ActionKind = "write-back"
 	// Remove: nothing of the version shall stand any more. Its instances are gone already.
 	Remove ActionKind = "remove"
@@ -177,16 +189,28 @@ const (
 
 // An Action is one idempotent thing for a platform to do.
 type Action struct {
-	Kind     ActionKind `json:"kind"`
-	Version  Version    `json:"version,omitempty"`
-	Replicas int        `json:"replicas,omitempty"`
-	Route    *Route     `json:"route,omitempty"`
+	Kind    ActionKind `json:"kind"`
+	Version Version    `json:"version,omitempty"`
+	// Over is the version whose template a WriteBack may replace.
+	Over     Version `json:"over,omitempty"`
+	Replicas int     `json:"replicas,omitempty"`
+	Route    *Route  `json:"route,omitempty"`
+}
+
+// An Answer tells what became of an order.
+type Answer struct {
+	Order  Order `json:"order"`
+	Obeyed bool  `json:"obeyed"`
+	// Message is one sentence for the person who gave the order.
+	Message string `json:"message"`
 }
 
 // A Decision is what Decide says. The loop saves State BEFORE it applies Actions, in their order: a crash in between only repeats work.
 type Decision struct {
 	State   State    `json:"state"`
 	Actions []Action `json:"actions,omitempty"`
+	// Answers holds one answer for each order that this decision obeyed or refused.
+	Answers []Answer `json:"answers,omitempty"`
 	// Reason is one CamelCase word for machines and Message one sentence for people. They stay the same while nothing changes.
 	Reason  string `json:"reason"`
 	Message string `json:"message"`

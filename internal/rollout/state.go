@@ -36,20 +36,39 @@ type State struct {
 	// Rejected is the version that was aborted last. It is not tried again until another one comes or somebody orders a retry.
 	Rejected Version `json:"rejected,omitempty"`
 
+	// Aborted tells why the last revision went back; nil once another one begins.
+	Aborted *Setback `json:"aborted,omitempty"`
+
 	// Step is the index of the canary step that stands, or is being made to stand.
 	Step int `json:"step,omitempty"`
+	// StandsAt is when the step (or the preview of a blue-green) was first seen to stand: its instances serve and its route has
+	// converged. Zero: not yet.
+	// While aborting it is when the template's writing back began.
+	StandsAt time.Time `json:"standsAt,omitzero"`
+	// Stands tells that the step stood at the last look. A step that stands waits for time or people, and the deadline does not run.
+	Stands bool `json:"stands,omitempty"`
 	// Route is what the data plane was last told, and ConvergedAt when that was first seen to have arrived (zero: not yet).
 	Route       Route     `json:"route"`
 	ConvergedAt time.Time `json:"convergedAt,omitzero"`
+	// ToldAt is the time of the look that the route was told after.
+	ToldAt time.Time `json:"toldAt,omitzero"`
 
 	// PhaseAt and ProgressAt are when the phase began and when anything last went forward.
 	PhaseAt    time.Time `json:"phaseAt,omitzero"`
 	ProgressAt time.Time `json:"progressAt,omitzero"`
+	// LookedAt is the time of the newest snapshot that was looked at.
+	LookedAt time.Time `json:"lookedAt,omitzero"`
+	// Most is the highest number of the candidate's serving instances since it last had to grow: only more is progress.
+	Most int `json:"most,omitempty"`
+	// Replicas is how many instances were asked for at the last look.
+	Replicas int `json:"replicas,omitempty"`
 
 	// Paused holds the order that paused the rollout; nil while it runs.
 	Paused *Order `json:"paused,omitempty"`
 	// Promoted holds the order that let the rollout past its last manual stop.
 	Promoted *Order `json:"promoted,omitempty"`
+	// Called holds the undo or retry that began this revision, until the template asks for the candidate.
+	Called *Order `json:"called,omitempty"`
 	// Full is set once somebody ordered promote --full.
 	Full bool `json:"full,omitempty"`
 	// Done is the ID of the last order that was obeyed or refused.
@@ -58,4 +77,32 @@ type State struct {
 	// Reason and Message of the last decision; after an abort they tell why.
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
+}
+
+// A Setback tells why a revision was aborted.
+type Setback struct {
+	Version Version   `json:"version"`
+	Reason  string    `json:"reason"`
+	Message string    `json:"message"`
+	At      time.Time `json:"at"`
+	// Refused tells that the version itself was refused, by a person or by what was seen of it; it is State.Rejected then.
+	// Otherwise the template changed, and nothing was held against the version.
+	Refused bool `json:"refused,omitempty"`
+}
+
+// Weight is the candidate's share of the traffic in percent, as it was last told. Where the route is open it is what is aimed at.
+func (s State) Weight() int {
+	if s.Candidate == "" {
+		return 0
+	}
+	return s.Route.Weights[s.Candidate]
+}
+
+// Active tells whether a revision is on its way in the phase: it is neither at rest nor unseen.
+func Active(p Phase) bool {
+	switch p {
+	case Preparing, Shifting, Promoting, Finishing, Aborting:
+		return true
+	}
+	return false
 }

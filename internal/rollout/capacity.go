@@ -1,0 +1,86 @@
+package rollout
+
+import (
+	"maps"
+	"slices"
+)
+
+// Weights are whole percents and instances are whole, so both are rounded, always to the safe side:
+//
+//	need(w)   the instances that a weight needs, rounded up:           25 % of 3 is 1
+//	carry(n)  the weight that n serving instances carry, rounded down: 1 of 3 is 33 %
+//
+// A weight w that need(w) instances serve is never above carry(need(w)). In a rolling update the two versions share what
+// is asked for, and their weights must sum to 100: 33 and 67 with 1 and 2 of 3. So the bound that holds for every
+// weight is bound(n) = ceil(100 x n / replicas), and 67 on 2 of 3 is within it.
+
+// need is how many of the replicas a weight needs.
+func need(weight, replicas int) int { return (weight*replicas + 99) / 100 }
+
+// carry is the weight that n of the replicas carry. Where nothing is asked for, nothing is too little.
+func carry(n, replicas int) int {
+	if replicas <= 0 {
+		return 100
+	}
+	return min(100, 100*n/replicas)
+}
+
+// bound is the highest weight that n of the replicas may ever have.
+func bound(n, replicas int) int {
+	if replicas <= 0 {
+		return 100
+	}
+	return min(100, (100*n+replicas-1)/replicas)
+}
+
+// limit is the weight that the candidate may keep. What it cannot carry goes to stable, as far as stable has room for it.
+func (l *look) limit() int {
+	r, c := l.seen.Replicas, l.candidate().Serving
+	if r == 0 {
+		return 100
+	}
+	if c == 0 {
+		return 0
+	}
+	return max(carry(c, r), 100-carry(l.stable().Serving, r))
+}
+
+// scale asks for n instances of a version, unless that was asked for already.
+func (l *look) scale(v Version, n int) {
+	if l.seen.Versions[v].Asked != n {
+		l.act(Action{Kind: Scale, Version: v, Replicas: n})
+	}
+}
+
+// gone tells whether no instance of a version is left, not even a stopping one, and none is asked for.
+func gone(s Standing) bool { return s.Asked == 0 && s.Running == 0 && s.Stopping == 0 }
+
+// retire takes an undisturbed way to 0: no traffic, drained, scaled down, gone. It tells whether it got there.
+func (l *look) retire(v Version) bool {
+	st := l.seen.Versions[v]
+	if gone(st) {
+		return true
+	}
+	if st.Asked == 0 && st.Running == 0 {
+		l.say(ReasonStopping, "%s: %s still stop", v, instances(st.Stopping))
+		return false
+	}
+	if !l.drained(v) {
+		l.say(ReasonDraining, "%s gets no new traffic and finishes what it has", v)
+		return false
+	}
+	l.scale(v, 0)
+	l.say(ReasonStopping, "%s stops: %s left", v, instances(st.Running+st.Stopping))
+	return false
+}
+
+// strays are the versions beside stable and candidate of which instances stand, in the order of their names.
+func (l *look) strays() []Version {
+	var found []Version
+	for _, v := range slices.Sorted(maps.Keys(l.seen.Versions)) {
+		if v != l.s.Stable && v != l.s.Candidate && !gone(l.seen.Versions[v]) {
+			found = append(found, v)
+		}
+	}
+	return found
+}

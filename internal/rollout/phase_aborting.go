@@ -1,0 +1,82 @@
+package rollout
+
+import "time"
+
+// patience is how long an abort tries to write stable's template back before it rests in Held instead: somebody else
+// writes the refused one again each time, or nobody may write at all.
+const patience = 30 * time.Second
+
+// aborting brings back stable's capacity, then its traffic, then its template, and takes the candidate away.
+func aborting(l *look) {
+	if l.s.Stable != "" && !l.backToStable() {
+		return
+	}
+	w := l.seen.Wanted
+	if w == l.s.Candidate && w != l.s.Rejected {
+		l.begin(w) // asked for once more while it was on its way out
+		return
+	}
+	if l.s.Stable == "" {
+		l.scale(l.s.Candidate, 0) // it never had traffic
+	}
+	if !l.retire(l.s.Candidate) {
+		return
+	}
+	if _, left := l.seen.Versions[l.s.Candidate]; left {
+		l.act(Action{Kind: Remove, Version: l.s.Candidate})
+		l.say(ReasonRemoving, "what is left of %s is removed", l.s.Candidate)
+		return
+	}
+	if w == l.s.Candidate && !l.templateGivenUp() {
+		return
+	}
+	l.s.Step = 0
+	switch w {
+	case l.s.Rejected:
+		l.s.Candidate = ""
+		l.move(Held)
+	case l.s.Stable, "":
+		l.s.Candidate = ""
+		l.move(Idle)
+	default:
+		l.begin(w)
+	}
+}
+
+// backToStable brings back capacity, then traffic, and tells whether both have arrived. Where traffic can be weighed, it
+// comes back as fast as the instances do. What a dead candidate has is taken at once.
+func (l *look) backToStable() bool {
+	s, c, r := l.stable(), l.candidate(), l.seen.Replicas
+	recreate := l.plan.Strategy == Recreate
+	if recreate && !gone(c) && s.Serving < r {
+		// Two versions do not stand side by side in a recreate, also on the way back. What is lost meanwhile was announced.
+		l.scale(l.s.Candidate, 0)
+		l.say(ReasonStopping, "%s stops; then %s starts again", l.s.Candidate, l.s.Stable)
+		return false
+	}
+	l.scale(l.s.Stable, r)
+	if s.Serving >= r || c.Serving == 0 && (!recreate || !l.s.Route.Reaches(l.s.Candidate)) {
+		return l.tell(pin(l.s.Stable))
+	}
+	if l.plan.Split == ByWeight && !recreate {
+		back := min(l.s.Weight(), 100-carry(s.Serving, r), l.limit())
+		if l.tell(l.share(back)) && back == 0 {
+			return true
+		}
+	}
+	l.say(ReasonStableGrowing, "%s gets its traffic back as it comes up: %d of %d serve%s", l.s.Stable, s.Serving, r, why(s))
+	return false
+}
+
+// templateGivenUp writes stable's template back and tells whether that has been tried for long enough.
+func (l *look) templateGivenUp() bool {
+	if l.s.StandsAt.IsZero() {
+		l.s.StandsAt = l.seen.Now
+	}
+	if l.reached(l.s.StandsAt.Add(patience)) {
+		return true
+	}
+	l.act(Action{Kind: WriteBack, Version: l.s.Stable, Over: l.s.Candidate})
+	l.say(ReasonWritingTemplate, "the template is to ask for %s again", l.s.Stable)
+	return false
+}

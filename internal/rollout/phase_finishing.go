@@ -1,0 +1,46 @@
+package rollout
+
+// finishing lets the old version stand for the hold-back, drains it, scales it down, and gives the app back.
+func finishing(l *look) {
+	if l.lostWhileOldServes() {
+		return
+	}
+	l.scale(l.s.Candidate, l.seen.Replicas)
+	old := l.s.Stable
+	if old != "" && !gone(l.stable()) {
+		if !l.tell(pin(l.s.Candidate)) {
+			return
+		}
+		if l.holdsBack() || !l.retire(old) {
+			return
+		}
+	}
+	if !l.tell(l.rest(l.s.Candidate)) {
+		return
+	}
+	l.finish()
+}
+
+// lostWhileOldServes aborts when the candidate has died and the old version is still there to take over.
+func (l *look) lostWhileOldServes() bool {
+	return l.stable().Serving > 0 && l.lost()
+}
+
+// holdsBack keeps the old version complete and without traffic, so that an undo is instant. A newer version ends it: three
+// versions would stand.
+func (l *look) holdsBack() bool {
+	if l.stable().Asked == 0 {
+		return false
+	}
+	if l.s.Paused != nil {
+		l.scale(l.s.Stable, max(l.stable().Asked, l.seen.Replicas))
+		return l.halted()
+	}
+	newer := l.seen.Wanted != "" && l.seen.Wanted != l.s.Candidate
+	if l.plan.Strategy != BlueGreen || l.plan.HoldBack == 0 || newer || l.s.Full || l.reached(l.s.PhaseAt.Add(l.plan.HoldBack)) {
+		return false
+	}
+	l.scale(l.s.Stable, l.seen.Replicas)
+	l.say(ReasonHoldingBack, "%s serves; %s stands by for %s and an undo is instant", l.s.Candidate, l.s.Stable, l.plan.HoldBack)
+	return true
+}

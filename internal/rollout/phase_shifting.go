@@ -1,0 +1,157 @@
+package rollout
+
+// shifting moves traffic to the candidate: step by step in a canary, in lockstep with the instances in a rolling update.
+func shifting(l *look) {
+	l.grown()
+	if l.lost() {
+		return
+	}
+	if l.plan.Strategy == Rolling {
+		l.shiftInLockstep()
+		return
+	}
+	if l.plan.Strategy != Canary || l.s.Full || l.s.Step >= len(l.plan.Steps) {
+		if !l.halted() {
+			l.move(Promoting)
+			return
+		}
+		l.hold()
+		return
+	}
+	l.shiftToStep(l.plan.Steps[l.s.Step])
+}
+
+// shiftToStep makes a step stand, keeps it standing, and goes on when it is over.
+func (l *look) shiftToStep(step Step) {
+	stable, candidate := l.targets()
+	l.scale(l.s.Stable, stable)
+	l.scale(l.s.Candidate, candidate)
+
+	enough := l.candidate().Serving >= candidate && l.seen.Replicas > 0
+	if !enough || l.s.Paused != nil && l.s.StandsAt.IsZero() {
+		l.stands(false)
+		if l.halted() {
+			l.keepRoute()
+			return
+		}
+		if l.overdue() {
+			return
+		}
+		l.sayGrowing(candidate)
+		l.keepRoute()
+		return
+	}
+	if !l.tell(l.stepRoute(step)) || !l.stands(l.sharesStand(stable, candidate)) {
+		if !l.halted() {
+			l.overdue()
+		}
+		return
+	}
+	over := l.reached(l.s.StandsAt.Add(step.Pause))
+	switch {
+	case l.halted():
+	case step.Manual && l.s.Promoted == nil:
+		l.say(ReasonAwaitingPromote, "%s stands at %d %% and waits for somebody to promote it", l.stepName(), step.Weight)
+	case !over:
+		l.say(ReasonStepStanding, "%s stands at %d %% for %s", l.stepName(), step.Weight, step.Pause)
+	default:
+		l.s.Step++
+		l.freshStep()
+		l.arrive()
+	}
+}
+
+// arrive forgets the last promote where the step that begins waits for one of its own.
+func (l *look) arrive() {
+	if l.atManualStop() {
+		l.s.Promoted = nil
+	}
+}
+
+// stepRoute is what a step asks of the data plane.
+func (l *look) stepRoute(step Step) Route {
+	r := l.share(step.Weight)
+	if step.Match != nil || step.Mirror > 0 {
+		r.To, r.Match, r.Mirror = l.s.Candidate, step.Match, step.Mirror
+	}
+	return r
+}
+
+// sharesStand tells whether the instances give the share that the step is for. With weights that follows from the route alone.
+func (l *look) sharesStand(stable, candidate int) bool {
+	if l.plan.Split == ByWeight {
+		return true
+	}
+	if l.stable().Running > stable || l.candidate().Running > candidate || l.candidate().Serving < candidate {
+		l.say(ReasonStableShrinking, "%s: %d of %d run, %s: %d of %d",
+			l.s.Stable, l.stable().Running, stable, l.s.Candidate, l.candidate().Serving, candidate)
+		return false
+	}
+	return true
+}
+
+// keepRoute keeps what was told, less what the candidate cannot carry any more. It tells whether that has converged.
+func (l *look) keepRoute() bool {
+	told := l.s.Route
+	if told.Open || !told.Reaches(l.s.Candidate) {
+		return l.tell(told)
+	}
+	kept := l.share(min(l.s.Weight(), l.limit()))
+	if l.candidate().Serving > 0 {
+		kept.To, kept.Match, kept.Mirror = told.To, told.Match, told.Mirror
+	}
+	return l.tell(kept)
+}
+
+// hold keeps instances and traffic as they are, save for what scaling or a loss asks for.
+func (l *look) hold() {
+	stable, candidate := l.targets()
+	l.scale(l.s.Stable, stable)
+	l.scale(l.s.Candidate, candidate)
+	l.keepRoute()
+	l.halted()
+}
+
+// shiftInLockstep lets the weight follow the candidate's serving instances, and stable's instances follow its weight:
+// grow, converge on the new weight, shrink, and again.
+func (l *look) shiftInLockstep() {
+	r, c := l.seen.Replicas, l.candidate()
+	if l.s.Paused != nil {
+		l.hold()
+		return
+	}
+	if c.Serving >= r && c.Asked == r {
+		l.move(Promoting)
+		return
+	}
+	if l.overdue() {
+		return
+	}
+	stable, candidate := l.targets()
+	if l.plan.Split == ByShare {
+		l.scale(l.s.Stable, stable)
+		l.scale(l.s.Candidate, candidate)
+		l.sayGrowing(r)
+		return
+	}
+	goal := min(99, carry(c.Serving, r))
+	if goal < l.s.Weight() {
+		goal = min(l.s.Weight(), l.limit())
+	}
+	if l.converged() && goal != l.s.Weight() || !l.converged() && goal < l.s.Weight() {
+		// The weight moves alone: what shrinks does so only after it has arrived.
+		l.scaleUp(l.s.Stable, stable)
+		l.scaleUp(l.s.Candidate, candidate)
+		l.tell(l.share(goal))
+		return
+	}
+	if !l.tell(l.s.Route) {
+		l.scaleUp(l.s.Stable, stable)
+		return
+	}
+	l.scale(l.s.Stable, stable)
+	l.scale(l.s.Candidate, candidate)
+	l.sayGrowing(r)
+}
+
+func (l *look) scaleUp(v Version, n int) { l.scale(v, max(n, l.seen.Versions[v].Asked)) }

@@ -1,0 +1,92 @@
+package rollout
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// ErrPlan is what every error of Validate wraps.
+var ErrPlan = errors.New("invalid plan")
+
+// Defaults fills in what a plan leaves open: rolling, by weight, one instance of surge.
+func Defaults(p Plan) Plan {
+	if p.Strategy == "" {
+		p.Strategy = Rolling
+	}
+	if p.Split == "" {
+		p.Split = ByWeight
+	}
+	if p.Strategy == Rolling && p.MaxSurge <= 0 && p.MaxUnavailable <= 0 {
+		p.MaxSurge = 1
+	}
+	if p.Strategy == Canary && p.Split == ByShare && p.MaxSurge <= 0 {
+		p.MaxSurge = 1 // without room beside stable, serving capacity would have to go first
+	}
+	p.MaxSurge, p.MaxUnavailable = max(p.MaxSurge, 0), max(p.MaxUnavailable, 0)
+	return p
+}
+
+// Validate tells what is wrong with a plan: field, value and fix. It reports every problem, and nil if there is none.
+func (p Plan) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%w: %s", ErrPlan, fmt.Sprintf(format, args...)))
+	}
+	if !slices.Contains([]Strategy{"", Recreate, Rolling, BlueGreen, Canary}, p.Strategy) {
+		bad("strategy %q: use recreate, rolling, blue-green or canary", p.Strategy)
+	}
+	if !slices.Contains([]Split{"", ByWeight, ByShare}, p.Split) {
+		bad("split %q: use weight or share", p.Split)
+	}
+	if p.MaxSurge < 0 {
+		bad("maxSurge %d: use 0 or more", p.MaxSurge)
+	}
+	if p.MaxUnavailable < 0 {
+		bad("maxUnavailable %d: use 0 or more", p.MaxUnavailable)
+	}
+	if p.HoldBack < 0 {
+		bad("holdBack %s: use 0s or more", p.HoldBack)
+	}
+	if p.Drain < 0 {
+		bad("drain %s: use 0s or more", p.Drain)
+	}
+	if p.Deadline < 0 {
+		bad("deadline %s: use 0s for never, or more", p.Deadline)
+	}
+	if p.Strategy == Canary && len(p.Steps) == 0 {
+		bad("steps: a canary has at least one, such as {weight: 25, pause: 30s}")
+	}
+	last := 0
+	for i, s := range p.Steps {
+		field := fmt.Sprintf("steps[%d]", i)
+		if s.Weight < 0 || s.Weight > 100 {
+			bad("%s.weight %d: use 0 to 100", field, s.Weight)
+		}
+		if s.Weight < last {
+			bad("%s.weight %d: weights never fall, and the step before has %d", field, s.Weight, last)
+		}
+		last = max(last, s.Weight)
+		if s.Mirror < 0 || s.Mirror > 100 {
+			bad("%s.mirror %d: use 0 to 100", field, s.Mirror)
+		}
+		if s.Pause < 0 {
+			bad("%s.pause %s: use 0s or more", field, s.Pause)
+		}
+		if s.Match != nil && len(s.Match.Header)+len(s.Match.Cookie) == 0 {
+			bad("%s.match: name at least one header or cookie, or leave it out", field)
+		}
+		if p.Split == ByShare && (s.Match != nil || s.Mirror > 0) {
+			bad("%s: match and mirror need a router; a plain Service divides traffic by instances only", field)
+		}
+		if s.Match != nil {
+			for _, k := range slices.Sorted(maps.Keys(s.Match.Header)) {
+				if k == "" {
+					bad("%s.match.header: a header has a name", field)
+				}
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,85 @@
+package rollout
+
+// targets is how many instances stable and candidate are to have in Preparing, Shifting and Promoting.
+func (l *look) targets() (stable, candidate int) {
+	switch {
+	case l.plan.Strategy == Recreate:
+		return l.stable().Asked, l.seen.Replicas
+	case l.plan.Strategy == Rolling:
+		return l.rollingTargets()
+	case l.plan.Strategy == Canary && l.plan.Split == ByShare:
+		return l.sharedTargets()
+	}
+	return l.seen.Replicas, l.candidateTarget()
+}
+
+// candidateTarget is the candidate's size where stable keeps all its own: what the step needs, and never less than what
+// its present weight needs.
+func (l *look) candidateTarget() int {
+	r := l.seen.Replicas
+	step, ok := l.step()
+	if !ok || r == 0 {
+		return r
+	}
+	weight := max(step.Weight, step.Mirror, 1, l.s.Weight(), l.seen.Route.Weights[l.s.Candidate])
+	return min(r, need(weight, r))
+}
+
+// step is the canary step that stands or is being made to stand. There is none when all the rest is due.
+func (l *look) step() (Step, bool) {
+	if l.plan.Strategy != Canary || l.s.Full || l.s.Phase == Promoting || l.s.Step >= len(l.plan.Steps) {
+		return Step{}, false
+	}
+	return l.plan.Steps[l.s.Step], true
+}
+
+// rollingTargets lets stable shrink by what the candidate backs: instances that serve and whose weight has converged.
+// The candidate grows into the room that then is within the surge.
+func (l *look) rollingTargets() (stable, candidate int) {
+	r, s, c := l.seen.Replicas, l.stable(), l.candidate()
+	backed := min(c.Serving, r)
+	if l.plan.Split == ByWeight {
+		backed = min(c.Serving, need(l.s.Weight(), r))
+	}
+	stable = max(0, r-backed-l.plan.MaxUnavailable)
+	if still := l.s.Paused != nil || l.s.Phase == Promoting || l.plan.Split == ByWeight && l.s.Phase == Shifting && !l.converged(); still {
+		stable = max(stable, min(s.Asked, r))
+	}
+	candidate = r + l.plan.MaxSurge - max(s.Running, stable)
+	if l.s.Paused != nil {
+		candidate = 0
+	}
+	candidate = min(r, max(candidate, c.Asked, 0))
+	return stable, candidate
+}
+
+// sharedTargets approaches the step's share of instances from both sides, with replicas + surge at most and replicas serving at least.
+func (l *look) sharedTargets() (stable, candidate int) {
+	r, s, c := l.seen.Replicas, l.stable(), l.candidate()
+	goal := r
+	if step, ok := l.step(); ok {
+		goal = shareOf(step.Weight, r, l.plan.MaxSurge)
+	}
+	total := r + l.plan.MaxSurge
+	if l.s.Phase == Preparing || !l.s.Route.Open && l.s.Phase == Shifting {
+		// Stable is pinned: only the surge has room for the candidate.
+		return r, min(goal, l.plan.MaxSurge)
+	}
+	if l.s.Paused != nil {
+		return min(r, max(s.Asked, r-c.Serving)), min(c.Asked, r)
+	}
+	stable = min(r, max(total-goal, r-c.Serving, 0))
+	if !l.s.Route.Open {
+		stable = max(stable, min(s.Asked, r)) // pinned again: what serves nothing else stays until it is retired
+	}
+	candidate = min(goal, max(total-max(s.Running, stable), min(c.Asked, goal), 0))
+	return stable, candidate
+}
+
+// shareOf is how many of replicas + surge instances come nearest to a weight. With any weight at all it is at least one.
+func shareOf(weight, replicas, surge int) int {
+	if replicas == 0 || weight == 0 {
+		return min(1, replicas)
+	}
+	return max(1, min(replicas, (weight*(replicas+surge)+50)/100))
+}
