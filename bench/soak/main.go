@@ -36,11 +36,11 @@ type run struct {
 
 // A row sums up the runs of one cell of the matrix.
 type row struct {
-	strategy, service    string
-	runs, clean          int
-	requests, lost       int
-	worstGapMs           float64
-	losses               map[string]int
+	strategy, service string
+	runs, clean       int
+	requests, lost    int
+	worstGapMs        float64
+	losses            map[string]int
 }
 
 func main() {
