@@ -1,0 +1,154 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+)
+
+// A PlannedStep is one thing that a rollout would do, and what stands when it is done.
+type PlannedStep struct {
+	// Phase is the phase that the step belongs to.
+	Phase Phase `json:"phase"`
+	// Stable and Candidate count the instances that serve then.
+	Stable    int `json:"stable"`
+	Candidate int `json:"candidate"`
+	// Weight is the candidate's share of the traffic in percent that will really happen, and Asked the one that the plan asks for.
+	// They differ where traffic follows instances: 1 replica knows only 0, 50 and 100.
+	Weight int `json:"weight"`
+	Asked  int `json:"asked"`
+	// Pause is how long the step lasts at least; Manual, that it lasts until somebody promotes.
+	Pause  time.Duration `json:"pause,omitempty"`
+	Manual bool          `json:"manual,omitempty"`
+	// Text says it in one sentence without a full stop.
+	Text string `json:"text"`
+}
+
+// Preview tells what a rollout from stable to candidate would do if all goes well, step by step. An empty stable means that the
+// candidate is the first version.
+func (p Plan) Preview(stable, candidate Version, replicas int) []PlannedStep {
+	p = Defaults(p)
+	pv := preview{plan: p, s: stable, c: candidate, r: replicas}
+	switch {
+	case stable == candidate:
+		pv.add(PlannedStep{Phase: Idle, Stable: replicas, Text: fmt.Sprintf("nothing: %s serves already", stable)})
+	case stable == "":
+		pv.add(PlannedStep{Phase: Preparing, Candidate: replicas, Text: fmt.Sprintf("%s starts with %s", candidate, instances(replicas))})
+		pv.allTraffic(0)
+	case p.Strategy == Recreate:
+		pv.recreate()
+	case replicas == 0:
+		pv.add(PlannedStep{Phase: Promoting, Weight: 100, Asked: 100, Text: fmt.Sprintf("nothing serves, so %s takes the place of %s at once", candidate, stable)})
+	case p.Strategy == Rolling:
+		pv.rolling()
+	case p.Strategy == BlueGreen:
+		pv.blueGreen()
+	default:
+		pv.canary()
+	}
+	return pv.steps
+}
+
+type preview struct {
+	plan  Plan
+	s, c  Version
+	r     int
+	steps []PlannedStep
+}
+
+func (pv *preview) add(s PlannedStep) { pv.steps = append(pv.steps, s) }
+
+func (pv *preview) recreate() {
+	pv.add(PlannedStep{Phase: Preparing, Text: fmt.Sprintf("%s stops; from here nothing serves", pv.s)})
+	pv.add(PlannedStep{Phase: Preparing, Candidate: pv.r, Text: fmt.Sprintf("%s starts with %s", pv.c, instances(pv.r))})
+	pv.allTraffic(0)
+}
+
+func (pv *preview) rolling() {
+	r := pv.r
+	stable, candidate := r, 0
+	for candidate < r {
+		stable = max(0, r-candidate-pv.plan.MaxUnavailable)
+		candidate = min(r, r+pv.plan.MaxSurge-stable)
+		weight, phase := carry(candidate, r), Shifting
+		if candidate == r {
+			weight, phase = 100, Promoting
+		}
+		if pv.plan.Split == ByShare && candidate < r {
+			weight = 100 * candidate / (candidate + stable)
+		}
+		pv.add(PlannedStep{
+			Phase: phase, Stable: stable, Candidate: candidate, Weight: weight, Asked: weight,
+			Text: fmt.Sprintf("%s grows to %s beside %d of %s and gets %d %% of the traffic", pv.c, instances(candidate), stable, pv.s, weight),
+		})
+	}
+	pv.old(stable)
+}
+
+func (pv *preview) blueGreen() {
+	pv.add(PlannedStep{
+		Phase: Preparing, Stable: pv.r, Candidate: pv.r, Manual: pv.plan.Manual,
+		Text: fmt.Sprintf("%s starts with %s beside %s and gets no traffic", pv.c, instances(pv.r), pv.s),
+	})
+	if pv.plan.Manual {
+		pv.steps[0].Text += "; it waits for a promote"
+	}
+	pv.allTraffic(pv.r)
+	if pv.plan.HoldBack > 0 {
+		pv.add(PlannedStep{
+			Phase: Finishing, Stable: pv.r, Candidate: pv.r, Weight: 100, Asked: 100, Pause: pv.plan.HoldBack,
+			Text: fmt.Sprintf("%s stands by for %s; until then an undo is instant", pv.s, pv.plan.HoldBack),
+		})
+	}
+	pv.old(pv.r)
+}
+
+func (pv *preview) canary() {
+	stable := pv.r
+	for _, s := range pv.plan.Steps {
+		candidate, real := min(pv.r, need(max(s.Weight, s.Mirror, 1), pv.r)), s.Weight
+		if pv.plan.Split == ByShare {
+			candidate = shareOf(s.Weight, pv.r, pv.plan.MaxSurge)
+			stable = min(pv.r, pv.r+pv.plan.MaxSurge-candidate)
+			if s.Weight > 0 && s.Weight < 100 {
+				real = 100 * candidate / (candidate + stable)
+			}
+		}
+		text := fmt.Sprintf("%s has %s beside %d of %s and gets %d %% of the traffic", pv.c, instances(candidate), stable, pv.s, real)
+		if real != s.Weight {
+			text += fmt.Sprintf(" (%d %% was asked for; with %s that share does not exist)", s.Weight, instances(pv.r))
+		}
+		if s.Match != nil {
+			text += fmt.Sprintf(", and all requests with %s", s.Match)
+		}
+		if s.Mirror > 0 {
+			text += fmt.Sprintf(", and a copy of %d %% whose answers are dropped", s.Mirror)
+		}
+		if s.Pause > 0 {
+			text += fmt.Sprintf(", for %s", s.Pause)
+		}
+		if s.Manual {
+			text += ", until somebody promotes it"
+		}
+		pv.add(PlannedStep{
+			Phase: Shifting, Stable: stable, Candidate: candidate, Weight: real, Asked: s.Weight, Pause: s.Pause, Manual: s.Manual, Text: text,
+		})
+	}
+	pv.allTraffic(stable)
+	pv.old(stable)
+}
+
+func (pv *preview) allTraffic(stable int) {
+	pv.add(PlannedStep{
+		Phase: Promoting, Stable: stable, Candidate: pv.r, Weight: 100, Asked: 100,
+		Text: fmt.Sprintf("all traffic goes to %s with %s", pv.c, instances(pv.r)),
+	})
+}
+
+// old ends the old version.
+func (pv *preview) old(stable int) {
+	text := fmt.Sprintf("%s has no traffic, drains for %s and stops", pv.s, pv.plan.Drain)
+	if stable == 0 {
+		text = fmt.Sprintf("%s is gone", pv.s)
+	}
+	pv.add(PlannedStep{Phase: Finishing, Candidate: pv.r, Weight: 100, Asked: 100, Text: text})
+}
