@@ -1,0 +1,310 @@
+package status
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"gapless.dev/gapless/internal/cli/paint"
+	evidence "gapless.dev/gapless/internal/report"
+)
+
+// Render draws one app for a terminal of a width. It is pure: the same view gives the same text.
+func Render(v View, width int) string {
+	var sections []string
+	for _, section := range []func(View, int) string{head, phases, versions, traffic, instances, logs} {
+		if s := strings.TrimRight(section(v, width), "\n"); s != "" {
+			sections = append(sections, s)
+		}
+	}
+	return strings.Join(sections, "\n\n") + "\n"
+}
+
+// Overview draws a line for each app.
+func Overview(all []evidence.Report, c paint.Palette, width int) string {
+	if len(all) == 0 {
+		return "no apps\n"
+	}
+	var rows [][]string
+	used := 0
+	for _, r := range all {
+		ready, asked, requests, lostOf := 0, 0, int64(0), int64(0)
+		for _, v := range r.Versions {
+			ready, asked = ready+v.Ready, asked+v.Desired
+			if v.Counts != nil {
+				requests, lostOf = requests+v.Counts.Requests, lostOf+lost(*v.Counts)
+			}
+		}
+		weight := ""
+		if !r.Over() && r.Revision > 0 {
+			weight = percent(r.Weight)
+		}
+		row := []string{r.App, phase(r, c), way(r, c), weight, fmt.Sprintf("%d/%d", ready, asked), evidence.Count(int(requests)), losses(lostOf, c)}
+		used = max(used, 60)
+		rows = append(rows, append(row, paint.Clip(r.Message, max(10, width-used-20))))
+	}
+	return paint.Table("", 2, c, []string{"app", "phase", "versions", ">weight", ">ready", ">requests", ">lost", ""}, rows)
+}
+
+func head(v View, width int) string {
+	r, c := v.Report, v.Paint
+	title := c.Bold(r.App) + "  " + way(r, c)
+	if r.Strategy != "" {
+		title += c.Dim("  " + r.Strategy)
+	}
+	if r.Revision > 0 {
+		title += c.Dim("  revision " + strconv.Itoa(r.Revision))
+	}
+	lines := []string{title}
+	standing := r.Standing()
+	if left := r.Until.Sub(r.At); !r.Until.IsZero() && left > 0 {
+		standing += ", on in " + evidence.Short(left.Round(time.Second))
+	}
+	switch {
+	case r.Outcome == evidence.Promoted:
+		standing = c.Good(standing)
+	case r.Outcome == evidence.Aborted:
+		standing = c.Bad(standing)
+	}
+	if standing != "" {
+		lines = append(lines, standing)
+	}
+	if r.Message != "" {
+		lines = append(lines, paint.Wrap(strings.Fields(r.Message), " ", "", width))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// phases are those that were passed, in one breath.
+func phases(v View, width int) string {
+	r, c := v.Report, v.Paint
+	var parts []string
+	for _, s := range r.Phases {
+		name := s.Name
+		if s.Weight > 0 && s.Name == "Shifting" {
+			name += " " + percent(s.Weight)
+		}
+		end := s.End
+		if end.IsZero() {
+			end = r.At
+		}
+		took := " " + evidence.Short(max(0, end.Sub(s.Start)))
+		switch {
+		case !s.End.IsZero():
+			parts = append(parts, c.Good("✓ ")+name+c.Dim(took))
+		case r.Over():
+		default:
+			parts = append(parts, c.Candidate("● ")+c.Bold(name)+c.Dim(took))
+		}
+	}
+	return paint.Wrap(parts, "   ", "  ", width)
+}
+
+// versions is the table with the bars.
+func versions(v View, width int) string {
+	r, c := v.Report, v.Paint
+	wide := width >= 110
+	// What the other columns need at most; the bar takes what is left.
+	bar := max(8, min(40, width-62))
+	if wide {
+		bar = min(40, width-82)
+	}
+	head := []string{"version", "role", "weight", ">ready", ">req/s", ">requests", ">lost"}
+	if wide {
+		head = append(head, ">in flight", ">mean")
+	}
+	var rows [][]string
+	for _, ver := range r.Versions {
+		colour := c.Stable
+		if ver.Role != "stable" {
+			colour = c.Candidate
+		}
+		full, empty := paint.Bar(float64(ver.Weight)/100, bar)
+		row := []string{
+			colour(paint.Clip(ver.Name, 16)), ver.Role, colour(full) + c.Dim(empty) + fmt.Sprintf("%6s", percent(ver.Weight)),
+			readiness(ver, c), rate(v, ver.Name), "", "",
+		}
+		mean := ""
+		if ver.Counts != nil {
+			row[5], row[6] = evidence.Count(int(ver.Counts.Requests)), losses(lost(*ver.Counts), c)
+			mean = evidence.Short(ver.Counts.Latency.Duration())
+		}
+		if wide {
+			inFlight := ""
+			if ver.InFlight >= 0 {
+				inFlight = strconv.Itoa(ver.InFlight)
+			}
+			row = append(row, inFlight, mean)
+		}
+		rows = append(rows, row)
+	}
+	if len(rows) == 0 {
+		return ""
+	}
+	text := paint.Table("  ", 2, c, head, rows)
+	for _, ver := range r.Versions {
+		if ver.Failure != "" {
+			text += "  " + c.Bad(ver.Name+": ") + paint.Clip(ver.Failure, width-len(ver.Name)-4) + "\n"
+		}
+	}
+	return text
+}
+
+func readiness(v evidence.Version, c paint.Palette) string {
+	text := fmt.Sprintf("%d/%d", v.Ready, v.Desired)
+	if v.Stopping > 0 {
+		text += fmt.Sprintf(" -%d", v.Stopping)
+	}
+	if v.Ready < v.Desired {
+		return c.Candidate(text)
+	}
+	return text
+}
+
+func rate(v View, version string) string {
+	if len(v.History) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.0f", v.History[len(v.History)-1].PerSecond[version])
+}
+
+// traffic draws the last seconds, a line for each version.
+func traffic(v View, width int) string {
+	if len(v.History) < 2 {
+		return ""
+	}
+	c := v.Paint
+	name := 0
+	for _, ver := range v.Report.Versions {
+		name = max(name, len([]rune(paint.Clip(ver.Name, 16))))
+	}
+	name = max(name, len("lost"))
+	cells := min(len(v.History), max(10, width-name-14))
+	shown := v.History[len(v.History)-cells:]
+	most, lostMost := 0.0, 0.0
+	for _, h := range shown {
+		lostMost = max(lostMost, h.Lost)
+		for _, n := range h.PerSecond {
+			most = max(most, n)
+		}
+	}
+	if most == 0 {
+		return ""
+	}
+	var b strings.Builder
+	line := func(label string, get func(Rates) float64, top float64, colour func(string) string) {
+		values := make([]float64, len(shown))
+		for i, h := range shown {
+			values[i] = get(h)
+		}
+		fmt.Fprintf(&b, "  %s%s  %s\n", colour(label), strings.Repeat(" ", name-len([]rune(label))), colour(paint.Spark(values, top)))
+	}
+	for _, ver := range v.Report.Versions {
+		colour := c.Stable
+		if ver.Role != "stable" {
+			colour = c.Candidate
+		}
+		line(paint.Clip(ver.Name, 16), func(r Rates) float64 { return r.PerSecond[ver.Name] }, most, colour)
+	}
+	if lostMost > 0 {
+		line("lost", func(r Rates) float64 { return r.Lost }, lostMost, c.Bad)
+	}
+	title := fmt.Sprintf("  requests a second, last %d s, highest %.0f", cells, most)
+	return c.Dim(title) + "\n" + b.String()
+}
+
+// instances are the processes. A long list is cut: what is wrong comes first to the eye by its colour, not by its place.
+func instances(v View, width int) string {
+	const most = 24
+	r, c := v.Report, v.Paint
+	var rows [][]string
+	more := 0
+	for _, ver := range r.Versions {
+		for _, i := range ver.Instances {
+			if len(rows) == most {
+				more++
+				continue
+			}
+			since, restarts := "", ""
+			if !i.Since.IsZero() {
+				since = evidence.Short(max(0, r.At.Sub(i.Since).Round(time.Second)))
+			}
+			if i.Restarts > 0 {
+				restarts = strconv.Itoa(i.Restarts)
+			}
+			row := []string{i.Name, state(i.State, c), number(i.Pid), i.Address, since, restarts}
+			rows = append(rows, append(row, paint.Clip(i.Message, max(0, width-80))))
+		}
+	}
+	if len(rows) == 0 {
+		return ""
+	}
+	text := paint.Table("  ", 2, c, []string{"process", "state", ">pid", "address", ">for", ">restarts", ""}, rows)
+	if more > 0 {
+		text += c.Dim(fmt.Sprintf("  and %d more\n", more))
+	}
+	return text
+}
+
+func logs(v View, width int) string {
+	if len(v.Report.Logs) == 0 {
+		return ""
+	}
+	text := v.Paint.Dim("  last lines of the candidate") + "\n"
+	for _, l := range v.Report.Logs {
+		text += "  " + paint.Clip(l, width-2) + "\n"
+	}
+	return text
+}
+
+func phase(r evidence.Report, c paint.Palette) string {
+	s := r.Phase
+	if r.Step > 0 && r.Steps > 0 && !r.Over() {
+		s += fmt.Sprintf(" %d/%d", r.Step, r.Steps)
+	}
+	if r.PausedBy != "" {
+		s += ", paused"
+	}
+	switch {
+	case !r.Over() && r.Revision > 0:
+		return c.Candidate(s)
+	case r.Outcome == evidence.Aborted:
+		return c.Bad(s)
+	}
+	return s
+}
+
+// way is stable's version at rest, and the passage while there is one.
+func way(r evidence.Report, c paint.Palette) string {
+	if r.Over() || r.From == "" || r.From == r.To {
+		return c.Stable(Stable(r))
+	}
+	return c.Stable(r.From) + " → " + c.Candidate(r.To)
+}
+
+func state(s string, c paint.Palette) string {
+	switch s {
+	case "Ready":
+		return c.Good(s)
+	case "CrashLoop", "Exited", "NotReady":
+		return c.Bad(s)
+	}
+	return c.Candidate(s)
+}
+
+func losses(n int64, c paint.Palette) string {
+	if n == 0 {
+		return "0"
+	}
+	return c.Bad(evidence.Count(int(n)))
+}
+
+func percent(n int) string { return strconv.Itoa(n) + " %" }
+
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}

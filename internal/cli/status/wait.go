@@ -1,0 +1,104 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gapless.dev/gapless/internal/cli/exit"
+	"gapless.dev/gapless/internal/cli/shell"
+	evidence "gapless.dev/gapless/internal/report"
+	"gapless.dev/gapless/internal/rollout"
+)
+
+// Wait are the flags of a command that may wait for the end of a rollout.
+type Wait struct {
+	On      bool
+	Timeout time.Duration
+}
+
+// Register adds the flags.
+func (w *Wait) Register(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&w.On, "wait", false, "wait until the rollout is over; exit code 1 if its version did not become stable")
+	cmd.Flags().DurationVar(&w.Timeout, "timeout", 0, "with --wait: give up waiting after this time; 0 waits for as long as it takes")
+}
+
+// errTimeout is the cause of a context that ended because nobody wanted to wait longer.
+var errTimeout = errors.New("not over yet")
+
+// Until prints what happens until the rollout that was ordered is over. before is the status from before the order, and
+// wanted the version that shall be stable at the end; empty: whatever the rollout leads to.
+func (w *Wait) Until(ctx context.Context, sh *shell.Shell, app string, before evidence.Report, wanted string, asJSON bool) error {
+	if w.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, w.Timeout, errTimeout)
+		defer cancel()
+	}
+	last := ""
+	for r, err := range sh.Client().Watch(ctx, app) {
+		if err != nil {
+			if errors.Is(context.Cause(ctx), errTimeout) {
+				return exit.With(exit.Failed, fmt.Errorf("%s is not over after %v: it goes on; look with gapless status %s", app, w.Timeout, app))
+			}
+			return shell.Failed(err)
+		}
+		if line := Line(r); !asJSON && line != last {
+			last = line
+			sh.Printf("%s  %s\n", r.At.Local().Format("15:04:05"), line)
+		}
+		if !over(before, r, wanted) {
+			continue
+		}
+		if asJSON {
+			return errors.Join(sh.Report(r), verdict(r, wanted))
+		}
+		if len(r.Logs) > 0 {
+			sh.Printf("last lines of the candidate:\n  %s\n", strings.Join(r.Logs, "\n  "))
+		}
+		return verdict(r, wanted)
+	}
+	return ctx.Err()
+}
+
+// over tells whether what was ordered after before has come to its end in now.
+func over(before, now evidence.Report, wanted string) bool {
+	rests := now.Phase == string(rollout.Idle) || now.Phase == string(rollout.Held)
+	if !rests {
+		return false
+	}
+	switch {
+	case now.Revision > before.Revision: // the order began a revision, and it is done
+		return now.Over()
+	case !before.Over() && before.Revision > 0: // the order was about the revision that was under way
+		return now.Over()
+	case now.Phase == string(rollout.Held): // the version was refused before and rests again
+		return true
+	}
+	return wanted != "" && Stable(now) == wanted // there was nothing to do
+}
+
+// verdict is the exit code that a finished rollout leads to.
+func verdict(r evidence.Report, wanted string) error {
+	if r.Phase == string(rollout.Held) {
+		return exit.With(exit.Failed, fmt.Errorf("%s is held: %s", r.App, r.Message))
+	}
+	if wanted == "" {
+		wanted = r.To
+	}
+	if r.Outcome == evidence.Aborted && Stable(r) != wanted {
+		return exit.With(exit.Failed, fmt.Errorf("%s: %s was aborted: %s", r.App, r.To, r.Message))
+	}
+	return nil
+}
+
+func usageOneApp(all []evidence.Report) error {
+	var names []string
+	for _, r := range all {
+		names = append(names, r.App)
+	}
+	return exit.Usagef("--wait needs the NAME of one app: %s", strings.Join(names, ", "))
+}
