@@ -50,7 +50,11 @@ func (p *Probe) Run(ctx context.Context) (report.Traffic, error) {
 		p.tally.add(r.Scheduled.Sub(start), r)
 	})
 	stopped()
-	p.finish(start.Add(p.opts.For))
+	end := start.Add(p.opts.For)
+	if now := time.Now(); ctx.Err() != nil && (p.opts.For == 0 || now.Before(end)) {
+		end = now
+	}
+	p.finish(end)
 	return p.Traffic(), err
 }
 

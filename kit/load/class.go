@@ -31,6 +31,10 @@ const (
 	ResetBefore Class = "reset-before"
 	// ResetAfter: reset or end of stream after the first byte and before the last.
 	ResetAfter Class = "reset-after"
+	// Unprocessed: the server took no notice of the request and said so in the protocol
+	// (HTTP/2 GOAWAY or REFUSED_STREAM). Most clients send such a request again on another
+	// connection; this one does not, and shows it.
+	Unprocessed Class = "unprocessed"
 	// Status4xx: an answer of 400 to 499: the route is gone, or the request was not welcome.
 	Status4xx Class = "status-4xx"
 	// Status5xx: an answer of 500 to 599.
@@ -48,7 +52,7 @@ const (
 
 // Classes lists every class of loss in the order reports show them.
 var Classes = []Class{
-	DNS, Refused, ConnectTimeout, TLS, ResetBefore, ResetAfter,
+	DNS, Refused, ConnectTimeout, TLS, ResetBefore, ResetAfter, Unprocessed,
 	Status5xx, Status4xx, Timeout, WrongBody, Overload, Other,
 }
 

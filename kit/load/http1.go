@@ -3,6 +3,7 @@ package load
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"io"
 	"net"
 	"net/http"
@@ -71,11 +72,12 @@ func (c *client) open1(shot Shot, deadline time.Time) (*conn1, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn1{Conn: nc, r: bufio.NewReaderSize(nc, 4096), pooled: !shot.New}, nil
+	return newConn1(nc, !shot.New), nil
 }
 
 // read1 reads one response to its end. keep says whether the connection may be used again.
 func (c *client) read1(conn *conn1, method string, res *Result) (keep bool, err error) {
+	conn.end = nil
 	if _, err := conn.r.Peek(1); err != nil {
 		return false, exchangeFailure(err, false)
 	}
@@ -85,14 +87,15 @@ func (c *client) read1(conn *conn1, method string, res *Result) (keep bool, err 
 		resp, err = http.ReadResponse(conn.r, req)
 	}
 	if err != nil {
-		return false, exchangeFailure(err, true)
+		// A header that was cut short may parse as a malformed one.
+		return false, exchangeFailure(cmp.Or(conn.end, err), true)
 	}
 	res.Status = resp.StatusCode
 	body := bodies.Get().(*bytes.Buffer)
 	body.Reset()
 	defer bodies.Put(body)
 	if err := readBody(body, resp.Body); err != nil {
-		return false, exchangeFailure(err, true)
+		return false, exchangeFailure(cmp.Or(conn.end, err), true)
 	}
 	keep = !resp.Close && resp.StatusCode/100 != 1 && conn.r.Buffered() == 0
 	return keep, c.judge(Answer{resp.StatusCode, resp.Header, body.Bytes()}, res)
@@ -168,8 +171,23 @@ func (c *client) message(shot Shot, id string) *[]byte {
 type conn1 struct {
 	net.Conn
 	r      *bufio.Reader
-	used   bool // carried a request before
-	pooled bool // counted by the pool
+	end    error // what reading ended with in this request, if it has
+	used   bool  // carried a request before
+	pooled bool  // counted by the pool
+}
+
+func newConn1(nc net.Conn, pooled bool) *conn1 {
+	c := &conn1{Conn: nc, pooled: pooled}
+	c.r = bufio.NewReaderSize(c, 4096)
+	return c
+}
+
+func (c *conn1) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		c.end = err
+	}
+	return n, err
 }
 
 // fresh reports whether an idle connection can still carry a request: no end of stream,

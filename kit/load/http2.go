@@ -83,12 +83,21 @@ func (c *client) exchange2(ctx context.Context, conn *conn2, shot Shot, res *Res
 }
 
 // streamFailure classifies the end of a stream: RST_STREAM, GOAWAY and a lost connection
-// are resets.
+// are resets, unless the server says that it has not touched the request.
 func streamFailure(err error, answered bool) *failure {
-	if isTimeout(err) {
+	switch {
+	case isTimeout(err):
 		return fail(Timeout, err)
+	case !answered && isUnprocessed(err):
+		return fail(Unprocessed, err)
 	}
 	return exchangeFailure(&cut{err}, answered)
+}
+
+// isUnprocessed goes by the text, because net/http does not export these errors.
+func isUnprocessed(err error) bool {
+	s := err.Error()
+	return strings.Contains(s, "REFUSED_STREAM") || strings.Contains(s, "graceful shutdown GOAWAY")
 }
 
 // cut makes an error of HTTP/2 count as an end of stream; its own types are not exported.
