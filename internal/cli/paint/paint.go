@@ -80,7 +80,7 @@ func Spark(values []float64, most float64) string {
 			b.WriteByte(' ')
 			continue
 		}
-		b.WriteRune(steps[min(len(steps)-1, int(v/most*float64(len(steps))))])
+		b.WriteRune(steps[min(len(steps), int(math.Ceil(v/most*float64(len(steps)))))-1])
 	}
 	return b.String()
 }

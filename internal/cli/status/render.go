@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"charm.land/lipgloss/v2"
+
 	"gapless.dev/gapless/internal/cli/paint"
 	evidence "gapless.dev/gapless/internal/report"
 )
@@ -27,7 +29,6 @@ func Overview(all []evidence.Report, c paint.Palette, width int) string {
 		return "no apps\n"
 	}
 	var rows [][]string
-	used := 0
 	for _, r := range all {
 		ready, asked, requests, lostOf := 0, 0, int64(0), int64(0)
 		for _, v := range r.Versions {
@@ -40,16 +41,22 @@ func Overview(all []evidence.Report, c paint.Palette, width int) string {
 		if !r.Over() && r.Revision > 0 {
 			weight = percent(r.Weight)
 		}
-		row := []string{r.App, phase(r, c), way(r, c), weight, fmt.Sprintf("%d/%d", ready, asked), evidence.Count(int(requests)), losses(lostOf, c)}
-		used = max(used, 60)
-		rows = append(rows, append(row, paint.Clip(r.Message, max(10, width-used-20))))
+		rows = append(rows, []string{r.App, phase(r, c), way(r, c), weight, fmt.Sprintf("%d/%d", ready, asked), evidence.Count(int(requests)), losses(lostOf, c), ""})
 	}
-	return paint.Table("", 2, c, []string{"app", "phase", "versions", ">weight", ">ready", ">requests", ">lost", ""}, rows)
+	head := []string{"app", "phase", "versions", ">weight", ">ready", ">requests", ">lost", ""}
+	left := width - lipgloss.Width(paint.Table("", 2, c, head, rows)) - 2
+	for i, r := range all {
+		rows[i][len(head)-1] = paint.Clip(r.Message, max(0, left))
+	}
+	return paint.Table("", 2, c, head, rows)
 }
 
 func head(v View, width int) string {
 	r, c := v.Report, v.Paint
-	title := c.Bold(r.App) + "  " + way(r, c)
+	title := c.Bold(r.App)
+	if w := way(r, c); w != "" {
+		title += "  " + w
+	}
 	if r.Strategy != "" {
 		title += c.Dim("  " + r.Strategy)
 	}
@@ -59,7 +66,7 @@ func head(v View, width int) string {
 	lines := []string{title}
 	standing := r.Standing()
 	if left := r.Until.Sub(r.At); !r.Until.IsZero() && left > 0 {
-		standing += ", on in " + evidence.Short(left.Round(time.Second))
+		standing += ", next in " + whole(left)
 	}
 	switch {
 	case r.Outcome == evidence.Promoted:
@@ -101,21 +108,37 @@ func phases(v View, width int) string {
 	return paint.Wrap(parts, "   ", "  ", width)
 }
 
-// versions is the table with the bars.
+// leastBar and mostBar are the widths of a bar that can be read at a glance.
+const leastBar, mostBar = 8, 40
+
+// versions is the table with the bars, which take what the other columns leave.
 func versions(v View, width int) string {
-	r, c := v.Report, v.Paint
-	wide := width >= 110
-	// What the other columns need at most; the bar takes what is left.
-	bar := max(8, min(40, width-62))
-	if wide {
-		bar = min(40, width-82)
+	if len(v.Report.Versions) == 0 {
+		return ""
 	}
+	wide := true
+	spare := width - lipgloss.Width(versionTable(v, leastBar, wide))
+	if spare < 4 {
+		wide = false
+		spare = width - lipgloss.Width(versionTable(v, leastBar, wide))
+	}
+	text := versionTable(v, min(mostBar, leastBar+max(0, spare)), wide)
+	for _, ver := range v.Report.Versions {
+		if ver.Failure != "" {
+			text += "  " + v.Paint.Bad(ver.Name+": ") + paint.Clip(ver.Failure, width-len(ver.Name)-4) + "\n"
+		}
+	}
+	return text
+}
+
+func versionTable(v View, bar int, wide bool) string {
+	c := v.Paint
 	head := []string{"version", "role", "weight", ">ready", ">req/s", ">requests", ">lost"}
 	if wide {
 		head = append(head, ">in flight", ">mean")
 	}
 	var rows [][]string
-	for _, ver := range r.Versions {
+	for _, ver := range v.Report.Versions {
 		colour := c.Stable
 		if ver.Role != "stable" {
 			colour = c.Candidate
@@ -125,30 +148,20 @@ func versions(v View, width int) string {
 			colour(paint.Clip(ver.Name, 16)), ver.Role, colour(full) + c.Dim(empty) + fmt.Sprintf("%6s", percent(ver.Weight)),
 			readiness(ver, c), rate(v, ver.Name), "", "",
 		}
-		mean := ""
+		inFlight, mean := "", ""
 		if ver.Counts != nil {
 			row[5], row[6] = evidence.Count(int(ver.Counts.Requests)), losses(lost(*ver.Counts), c)
 			mean = evidence.Short(ver.Counts.Latency.Duration())
 		}
+		if ver.InFlight >= 0 {
+			inFlight = strconv.Itoa(ver.InFlight)
+		}
 		if wide {
-			inFlight := ""
-			if ver.InFlight >= 0 {
-				inFlight = strconv.Itoa(ver.InFlight)
-			}
 			row = append(row, inFlight, mean)
 		}
 		rows = append(rows, row)
 	}
-	if len(rows) == 0 {
-		return ""
-	}
-	text := paint.Table("  ", 2, c, head, rows)
-	for _, ver := range r.Versions {
-		if ver.Failure != "" {
-			text += "  " + c.Bad(ver.Name+": ") + paint.Clip(ver.Failure, width-len(ver.Name)-4) + "\n"
-		}
-	}
-	return text
+	return paint.Table("  ", 2, c, head, rows)
 }
 
 func readiness(v evidence.Version, c paint.Palette) string {
@@ -198,7 +211,7 @@ func traffic(v View, width int) string {
 		for i, h := range shown {
 			values[i] = get(h)
 		}
-		fmt.Fprintf(&b, "  %s%s  %s\n", colour(label), strings.Repeat(" ", name-len([]rune(label))), colour(paint.Spark(values, top)))
+		fmt.Fprintf(&b, "  %s%s  %s\n", colour(label), strings.Repeat(" ", name-len([]rune(label))), colour(strings.TrimRight(paint.Spark(values, top), " ")))
 	}
 	for _, ver := range v.Report.Versions {
 		colour := c.Stable
@@ -228,7 +241,7 @@ func instances(v View, width int) string {
 			}
 			since, restarts := "", ""
 			if !i.Since.IsZero() {
-				since = evidence.Short(max(0, r.At.Sub(i.Since).Round(time.Second)))
+				since = whole(r.At.Sub(i.Since))
 			}
 			if i.Restarts > 0 {
 				restarts = strconv.Itoa(i.Restarts)
@@ -307,4 +320,9 @@ func number(n int) string {
 		return ""
 	}
 	return strconv.Itoa(n)
+}
+
+// whole is a duration in whole seconds.
+func whole(d time.Duration) string {
+	return strings.Replace(evidence.Short(max(0, d.Round(time.Second))), ".0 s", " s", 1)
 }
