@@ -1,0 +1,108 @@
+package kittest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+var z21Version = Rule{
+	ID: "Z21", Needs: []string{"Z3"},
+	Title: "answers name the version that gave them (Gapless-Version)",
+	Why:   "without it a loss cannot be blamed on the version that caused it",
+	Fix:   "set GAPLESS_VERSION; kit adds the header",
+	Run: func(ctx context.Context, s *Session) Result {
+		e, err := s.loaded()
+		if err != nil {
+			return fail(nil, "%v", err)
+		}
+		versions := make(map[string]int)
+		for _, r := range e.requests {
+			if !r.Class.Lost() {
+				versions[r.Version]++
+			}
+		}
+		switch {
+		case versions[""] > 0:
+			return fail(nil, "%d of %d answers had no version", versions[""], len(e.requests))
+		case len(versions) != 1:
+			return fail(nil, "one instance answered as %d versions: %v", len(versions), versions)
+		case s.Spec.Version != "" && versions[s.Spec.Version] == 0:
+			return fail(nil, "answers say %v, not %s", versions, s.Spec.Version)
+		}
+		return pass("answers by version: %v", versions)
+	},
+}
+
+var z22Report = Rule{
+	ID: "Z22", Needs: []string{"Z3", "Z1"},
+	Title: "a drain report exists",
+	Why:   "it says how long a drain is needed here, and what was cut; else both are guessed",
+	Fix:   "kit writes it to /dev/termination-log, to GAPLESS_REPORT, or to the log",
+	Run: func(ctx context.Context, s *Session) Result {
+		e, err := s.loaded()
+		if err != nil {
+			return fail(nil, "%v", err)
+		}
+		report, err := parseReport(e.in)
+		if err != nil {
+			return fail(nil, "%v", err)
+		}
+		return pass("reason %s, %d phases, cut requests %d", report.Reason, len(report.Phases), report.Cut.Requests)
+	},
+}
+
+// drainReport is the part of a drain report that is judged.
+type drainReport struct {
+	Reason string `json:"reason"`
+	Phases []struct {
+		Phase string `json:"phase"`
+	} `json:"phases"`
+	Cut *struct {
+		Requests int64 `json:"requests"`
+	} `json:"cut"`
+}
+
+var errNoReport = errors.New("no drain report: not in the report file, nor as JSON in a log line")
+
+// parseReport finds the report in its file, else in the last log line that
+// holds one: as the line itself, or as the text of a field "report".
+func parseReport(in Instance) (drainReport, error) {
+	if report, ok := asReport(in.Report()); ok {
+		return report, nil
+	}
+	lines := strings.Split(in.Logs(), "\n")
+	for i := len(lines) - 1; i >= 0; i-- {
+		if report, ok := reportIn(lines[i]); ok {
+			return report, nil
+		}
+	}
+	return drainReport{}, errNoReport
+}
+
+func reportIn(line string) (drainReport, bool) {
+	if report, ok := asReport([]byte(line)); ok {
+		return report, true
+	}
+	if _, quoted, found := strings.Cut(line, "report="); found {
+		if text, err := strconv.QuotedPrefix(quoted); err == nil {
+			text, _ = strconv.Unquote(text)
+			return asReport([]byte(text))
+		}
+	}
+	var fields struct {
+		Report string `json:"report"`
+	}
+	if json.Unmarshal([]byte(line), &fields) == nil {
+		return asReport([]byte(fields.Report))
+	}
+	return drainReport{}, false
+}
+
+func asReport(text []byte) (drainReport, bool) {
+	var report drainReport
+	err := json.Unmarshal(text, &report)
+	return report, err == nil && report.Reason != "" && report.Cut != nil
+}
