@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -37,6 +38,7 @@ func Decide(plan Plan, state State, seen Snapshot) Decision {
 	if l.illegal != "" {
 		return Decision{State: state, Reason: ReasonIllegalTransition, Message: l.illegal}
 	}
+	l.oneBreath()
 	return l.decision()
 }
 
@@ -124,6 +126,17 @@ func (l *look) freshStep() {
 	l.s.StandsAt, l.s.Stands = time.Time{}, false
 	l.s.ProgressAt = l.seen.Now
 	l.s.Most = l.candidate().Serving
+}
+
+// oneBreath lets a route be written alone, or with instances that are added: what takes something away waits for a look in
+// which the data plane has what it was told.
+func (l *look) oneBreath() {
+	if !slices.ContainsFunc(l.actions, func(a Action) bool { return a.Kind == SetRoute }) {
+		return
+	}
+	l.actions = slices.DeleteFunc(l.actions, func(a Action) bool {
+		return a.Kind != SetRoute && (a.Kind != Scale || a.Replicas < l.seen.Versions[a.Version].Asked)
+	})
 }
 
 // say sets reason and message; the last word counts.

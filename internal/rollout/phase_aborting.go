@@ -23,6 +23,10 @@ func aborting(l *look) {
 		return
 	}
 	if _, left := l.seen.Versions[l.s.Candidate]; left {
+		if l.s.Stable != "" && !l.drained(l.s.Candidate) {
+			l.say(ReasonDraining, "%s gets no new traffic; what is left of it is removed then", l.s.Candidate)
+			return
+		}
 		l.act(Action{Kind: Remove, Version: l.s.Candidate})
 		l.say(ReasonRemoving, "what is left of %s is removed", l.s.Candidate)
 		return

@@ -5,8 +5,8 @@ func finishing(l *look) {
 	if l.lostWhileOldServes() {
 		return
 	}
-	l.scale(l.s.Candidate, l.seen.Replicas)
 	old := l.s.Stable
+	l.scale(l.s.Candidate, l.finalSize())
 	if old != "" && !gone(l.stable()) {
 		if !l.tell(pin(l.s.Candidate)) {
 			return
@@ -43,4 +43,13 @@ func (l *look) holdsBack() bool {
 	l.scale(l.s.Stable, l.seen.Replicas)
 	l.say(ReasonHoldingBack, "%s serves; %s stands by for %s and an undo is instant", l.s.Candidate, l.s.Stable, l.plan.HoldBack)
 	return true
+}
+
+// finalSize is what the candidate is to have beside what is left of the old version.
+func (l *look) finalSize() int {
+	r, c := l.seen.Replicas, l.candidate()
+	if surge, _ := l.room(); l.plan.Strategy == Rolling {
+		return min(r, max(c.Asked, r+surge-l.stable().Running))
+	}
+	return r
 }

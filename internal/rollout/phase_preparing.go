@@ -65,7 +65,11 @@ func (l *look) prepareBeside() {
 	l.scale(l.s.Stable, stable)
 	// By share of instances the candidate would get traffic with its first serving instance. A pin on stable keeps it away;
 	// only a rolling update wants just that.
-	if !(l.plan.Split == ByShare && l.plan.Strategy == Rolling) && l.stable().Serving > 0 && !l.tell(pin(l.s.Stable)) {
+	route := pin(l.s.Stable)
+	if l.plan.Strategy == Rolling {
+		route = l.rest(l.s.Stable)
+	}
+	if l.stable().Serving > 0 && !l.tell(route) {
 		l.overdue()
 		return
 	}

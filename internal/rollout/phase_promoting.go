@@ -8,7 +8,7 @@ func promoting(l *look) {
 	}
 	c, r, first := l.candidate(), l.seen.Replicas, l.s.Stable == ""
 	all := pin(l.s.Candidate)
-	enough := c.Serving >= r && c.Asked == r
+	enough := c.Serving >= l.whole() && c.Asked >= l.whole()
 
 	// A newer version is wanted than the first one, which serves already: that is enough of it.
 	if first && l.seen.Wanted != l.s.Candidate && c.Serving > 0 {
@@ -35,7 +35,7 @@ func promoting(l *look) {
 	}
 	l.scale(l.s.Candidate, candidate)
 	if enough || first && c.Serving > 0 {
-		if l.tell(all) {
+		if l.tellOn(all) {
 			l.sayGrowing(r)
 		}
 		return

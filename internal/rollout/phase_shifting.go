@@ -41,7 +41,7 @@ func (l *look) shiftToStep(step Step) {
 		l.keepRoute()
 		return
 	}
-	if !l.tell(l.stepRoute(step)) || !l.stands(l.sharesStand(stable, candidate)) {
+	if !l.tellOn(l.stepRoute(step)) || !l.stands(l.sharesStand(stable, candidate)) {
 		if !l.halted() {
 			l.overdue()
 		}
@@ -120,7 +120,7 @@ func (l *look) shiftInLockstep() {
 		l.hold()
 		return
 	}
-	if c.Serving >= r && c.Asked == r {
+	if c.Serving >= l.whole() && c.Asked >= l.whole() {
 		l.move(Promoting)
 		return
 	}

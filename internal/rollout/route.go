@@ -90,6 +90,15 @@ func (l *look) tell(r Route) bool {
 	return false
 }
 
+// tellOn is tell on the way forward: the candidate gets more only when what it has was seen to have arrived.
+func (l *look) tellOn(r Route) bool {
+	if !l.converged() && r.Weights[l.s.Candidate] > l.s.Weight() {
+		l.tell(l.s.Route)
+		return false
+	}
+	return l.tell(r)
+}
+
 // drained tells whether a version gets nothing any more, for long enough, and has answered what it had. A version whose
 // requests do not end is waited for until maxDrains times the drain have passed.
 func (l *look) drained(v Version) bool {

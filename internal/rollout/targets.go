@@ -37,20 +37,43 @@ func (l *look) step() (Step, bool) {
 // The candidate grows into the room that then is within the surge.
 func (l *look) rollingTargets() (stable, candidate int) {
 	r, s, c := l.seen.Replicas, l.stable(), l.candidate()
+	surge, unavailable := l.room()
 	backed := min(c.Serving, r)
 	if l.plan.Split == ByWeight {
 		backed = min(c.Serving, need(l.s.Weight(), r))
 	}
-	stable = max(0, r-backed-l.plan.MaxUnavailable)
-	if still := l.s.Paused != nil || l.s.Phase == Promoting || l.plan.Split == ByWeight && l.s.Phase == Shifting && !l.converged(); still {
+	stable = max(min(1, r), r-backed-unavailable) // the last one goes without traffic, in Finishing
+	if still := l.s.Paused != nil || l.s.Phase == Promoting || l.s.Phase == Shifting && !l.converged(); still {
 		stable = max(stable, min(s.Asked, r))
 	}
-	candidate = r + l.plan.MaxSurge - max(s.Running, stable)
+	candidate = r + surge - max(s.Running, stable)
 	if l.s.Paused != nil {
 		candidate = 0
 	}
 	candidate = min(r, max(candidate, c.Asked, 0))
 	return stable, candidate
+}
+
+// room is by how many instances a rolling update may exceed and fall below what is asked for. Where that would stop the last
+// serving instance before another serves, one more stands for a moment.
+func (l *look) room() (surge, unavailable int) {
+	if l.plan.MaxSurge == 0 && l.plan.MaxUnavailable >= l.seen.Replicas {
+		return 1, 0
+	}
+	return l.plan.MaxSurge, l.plan.MaxUnavailable
+}
+
+// whole is how many serving instances of the candidate may have all traffic. Without surge the last ones only have room
+// when stable is gone.
+func (l *look) whole() int {
+	if l.plan.Strategy != Rolling {
+		return l.seen.Replicas
+	}
+	surge, unavailable := l.room()
+	if surge > 0 {
+		return l.seen.Replicas
+	}
+	return l.seen.Replicas - unavailable
 }
 
 // sharedTargets approaches the step's share of instances from both sides, with replicas + surge at most and replicas serving at least.
