@@ -15,6 +15,8 @@ import (
 type Report struct {
 	// App is the app's name. Empty in the report of a bare probe, which has Traffic only.
 	App string `json:"app,omitempty"`
+	// Label tells the report from others next to it, such as "rolling, naive". Empty when it stands alone.
+	Label string `json:"label,omitempty"`
 	// Revision counts the app's passages from one version to the next, from 1. 0: nothing was ever rolled.
 	Revision int `json:"revision,omitempty"`
 	// Strategy is recreate, rolling, blue-green or canary.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -144,11 +143,7 @@ func rate(t Traffic) string {
 
 // gaps shows the ten longest in order of time.
 func (p *page) gaps(t Traffic) {
-	const most = 10
-	shown := slices.Clone(t.Gaps)
-	slices.SortStableFunc(shown, func(a, b Gap) int { return int(b.Length - a.Length) })
-	shown = shown[:min(len(shown), most)]
-	slices.SortFunc(shown, func(a, b Gap) int { return int(a.Start - b.Start) })
+	shown := t.longestGaps(10)
 	var rows []string
 	for _, g := range shown {
 		rows = append(rows, row("at "+offset(g.Start.Duration()), "for "+Short(g.Length.Duration()), Count(g.Lost)+" lost", counts(g.Losses)))
@@ -198,7 +193,7 @@ func (p *page) verdict(t Traffic) {
 	for _, w := range t.Warnings {
 		fmt.Fprintln(&p.buf, "warning: "+w)
 	}
-	fmt.Fprintf(&p.buf, "%s: %s\n", t.Verdict, t.Bound)
+	fmt.Fprintln(&p.buf, sentence(t.Bound))
 }
 
 // offset is a moment within the report. It may lie before its start.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -141,4 +142,13 @@ func (t Traffic) VersionNames() []string {
 	}
 	add(t.Versions)
 	return names
+}
+
+// longestGaps lists the n longest in order of time.
+func (t Traffic) longestGaps(n int) []Gap {
+	gaps := slices.Clone(t.Gaps)
+	slices.SortStableFunc(gaps, func(a, b Gap) int { return cmp.Compare(b.Length, a.Length) })
+	gaps = gaps[:min(len(gaps), n)]
+	slices.SortFunc(gaps, func(a, b Gap) int { return cmp.Compare(a.Start, b.Start) })
+	return gaps
 }
