@@ -44,6 +44,9 @@ type Loop struct {
 	// Trouble is told of each error, with the time after which the loop tries again.
 	Trouble func(err error, again time.Duration)
 
+	// Settled is called after each look that decided nothing new.
+	Settled func()
+
 	// last is the newest look that was decided on, kept beside the saved state, which is not written for it alone.
 	last time.Time
 }
@@ -96,6 +99,9 @@ func (l *Loop) settle(ctx context.Context) (again time.Time, err error) {
 			return time.Time{}, err
 		}
 		if same(seen.State, d.State) && reflect.DeepEqual(d.Actions, before) {
+			if l.Settled != nil {
+				l.Settled()
+			}
 			return d.LookAgain, nil
 		}
 		before = d.Actions
