@@ -1,0 +1,235 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"gapless.dev/gapless/internal/app"
+	"gapless.dev/gapless/internal/report"
+	"gapless.dev/gapless/internal/rollout"
+)
+
+// The test binary is the service, too: started again with this variable it serves, and goes wrong as told.
+const actAs = "LOCAL_TEST_SERVICE"
+
+func TestMain(m *testing.M) {
+	switch how := os.Getenv(actAs); {
+	case os.Getenv(hostIn) != "":
+		host()
+	case how != "":
+		serveAs(how)
+	}
+	os.Exit(m.Run())
+}
+
+// serveAs is a service: good stops when its last answer is out, naive dies on SIGTERM at once.
+func serveAs(how string) {
+	version := os.Getenv("GAPLESS_VERSION")
+	if bad, v, ok := strings.Cut(how, "@"); ok { // how@version goes wrong in that version only
+		how = bad
+		if v != version {
+			how = "naive"
+		}
+	}
+	fmt.Println("starting", how, version)
+	switch how {
+	case "exits":
+		fmt.Println("the database schema is unknown")
+		os.Exit(3)
+	case "deaf":
+		signal.Ignore(syscall.SIGTERM)
+	case "forks":
+		child := exec.Command("sleep", "1000")
+		if err := child.Start(); err != nil {
+			panic(err)
+		}
+		fmt.Println("child", child.Process.Pid)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Gapless-Version", version)
+		fmt.Fprintf(w, "%s %d\n", version, os.Getpid())
+	})
+	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
+		wait, _ := time.ParseDuration(r.URL.Query().Get("for"))
+		time.Sleep(wait)
+		fmt.Fprintf(w, "%s %d\n", version, os.Getpid())
+	})
+	mux.HandleFunc("/die", func(http.ResponseWriter, *http.Request) { os.Exit(9) })
+	mux.HandleFunc("/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if how == "unready" {
+			fmt.Println("not ready: model missing")
+			w.WriteHeader(500)
+		}
+	})
+	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT"), Handler: mux}
+	if how == "good" {
+		go func() {
+			term := make(chan os.Signal, 1)
+			signal.Notify(term, syscall.SIGTERM)
+			<-term
+			_ = server.Shutdown(context.Background())
+			os.Exit(0)
+		}()
+	}
+	fmt.Println(server.ListenAndServe())
+	if how == "good" {
+		select {}
+	}
+	os.Exit(1)
+}
+
+func testApp(t *testing.T, how string, plan rollout.Plan) app.App {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan.App = "demo"
+	if plan.Deadline == 0 {
+		plan.Deadline = time.Minute
+	}
+	return app.App{
+		Name: "demo", Command: []string{self}, Version: "1.0.0", Replicas: 2,
+		Env:   map[string]string{actAs: how},
+		Ports: []app.Port{{Name: "http"}},
+		Health: app.Health{
+			Ready:   app.Check{Path: "/ready", Port: "http", Period: 200 * time.Millisecond, Timeout: 5 * time.Second, FailureThreshold: 3, SuccessThreshold: 1},
+			Startup: time.Minute,
+		},
+		Stop: app.Stop{Drain: 10 * time.Second, Grace: 10 * time.Second},
+		Plan: plan,
+	}
+}
+
+// A host is an Up that a test stops.
+type testHost struct {
+	t    *testing.T
+	c    *Client
+	ping Ping
+	stop func()
+}
+
+// up serves a file until the test ends, or until stop.
+func up(t *testing.T, o Options) *testHost {
+	t.Helper()
+	h, err := tryUp(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func tryUp(t *testing.T, o Options) (*testHost, error) {
+	t.Helper()
+	if o.StateDir == "" {
+		o.StateDir = t.TempDir()
+	}
+	if testing.Verbose() {
+		o.Log = testLog{t}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan Ping, 1), make(chan error, 1)
+	o.Ready = func(p Ping) { ready <- p }
+	go func() { ended <- Up(ctx, o) }()
+	h := &testHost{t: t, c: Dial(SocketOf(o.StateDir))}
+	h.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Up: %v", err)
+		}
+	})
+	select {
+	case h.ping = <-ready:
+		t.Cleanup(h.stop)
+		return h, nil
+	case err := <-ended:
+		cancel()
+		return nil, err
+	}
+}
+
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(p []byte) (int, error) {
+	l.t.Logf("%s", strings.TrimRight(string(p), "\n"))
+	return len(p), nil
+}
+
+func (h *testHost) url(path string) string { return "http://" + h.ping.Ports[0].Address + path }
+
+// until watches the status until a condition holds, and fails the test after two minutes.
+func (h *testHost) until(what string, holds func(report.Report) bool) report.Report {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Minute)
+	defer cancel()
+	var last report.Report
+	for r, err := range h.c.Watch(ctx, "demo") {
+		if err != nil {
+			h.t.Fatalf("waiting until %s: %v; the last status was %+v", what, err, last)
+		}
+		if last = r; holds(r) {
+			return r
+		}
+	}
+	return last
+}
+
+func serving(v string, n int) func(report.Report) bool {
+	return func(r report.Report) bool {
+		return r.Phase == string(rollout.Idle) && len(r.Versions) > 0 && r.Versions[0].Name == v && r.Versions[0].Ready == n && r.Versions[0].Weight == 100
+	}
+}
+
+func pids(r report.Report, version string) []int {
+	var all []int
+	for _, v := range r.Versions {
+		for _, i := range v.Instances {
+			if v.Name == version && i.Pid != 0 {
+				all = append(all, i.Pid)
+			}
+		}
+	}
+	return all
+}
+
+const hostIn = "LOCAL_TEST_HOST"
+
+func host() {}
+
+func TestUp_ServesAndStopsEverything(t *testing.T) {
+	h := up(t, Options{File: app.File{Apps: []app.App{testApp(t, "naive", rollout.Plan{Strategy: rollout.Rolling, MaxSurge: 1})}}})
+	r := h.until("two serve", serving("1.0.0", 2))
+	res, err := http.Get(h.url("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := io.ReadAll(res.Body)
+	res.Body.Close()
+	if !strings.HasPrefix(string(b), "1.0.0 ") {
+		t.Errorf("answer %q", b)
+	}
+	h.stop()
+	for _, pid := range pids(r, "1.0.0") {
+		if identify(pid).alive() {
+			t.Errorf("process %d runs on", pid)
+		}
+	}
+	if _, err := net.Dial("tcp", h.ping.Ports[0].Address); err == nil {
+		t.Error("the port is open still")
+	}
+	_ = filepath.Join
+}
