@@ -51,19 +51,18 @@ func (s *Service) quiesce() Cut {
 	s.until(s.closeIdle)
 	s.shutdownHTTP(ctx)
 
-	if s.busy() || !others.none() {
-		s.cut()
-		s.tasks.cancel()
-		grace := time.Now().Add(afterCut)
-		for s.busy() && time.Now().Before(grace) {
-			time.Sleep(look)
-		}
-	}
+	// Whatever runs now is cut, also what ends in the moment that is left to
+	// it: its client did not get what it asked for.
 	left := Cut{
 		Requests: s.inFlight.Load(),
 		Hijacked: s.sum().hijacked,
 		Servers:  others.names(),
 		Tasks:    s.tasks.names(),
+	}
+	s.cut()
+	s.tasks.cancel()
+	for grace := time.Now().Add(afterCut); s.busy() && time.Now().Before(grace); {
+		time.Sleep(look)
 	}
 	s.closeAll()
 	return left

@@ -402,11 +402,12 @@ func TestHealth_DrainEndpointDrainsWhenAskedFor(t *testing.T) {
 }
 
 func TestGo_WorkersStopFetchingAtTheDrainAndFinishTheirItem(t *testing.T) {
-	items, finished := 0, false
+	var items atomic.Int32
+	finished := false
 	svc := start(t, func(s *Service) {
 		s.Go("consumer", func(ctx context.Context) error {
 			for ctx.Err() == nil {
-				items++
+				items.Add(1)
 				time.Sleep(10 * time.Millisecond)
 			}
 			time.Sleep(1500 * time.Millisecond) // the current item takes longer than the drain
@@ -414,9 +415,12 @@ func TestGo_WorkersStopFetchingAtTheDrainAndFinishTheirItem(t *testing.T) {
 			return ctx.Err()
 		})
 	}).waitReady()
+	for items.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
 	code, report := svc.stopAndWait()
-	if code != exitClean || !finished || items == 0 || len(report.Cut.Tasks) != 0 {
-		t.Errorf("exit %d, finished %v, %d items, cut %+v", code, finished, items, report.Cut)
+	if code != exitClean || !finished || len(report.Cut.Tasks) != 0 {
+		t.Errorf("exit %d, finished %v, cut %+v", code, finished, report.Cut)
 	}
 }
 

@@ -42,9 +42,8 @@ var services = map[string]func(port string) int{
 
 	// Z1: dies of SIGTERM, as every service does that does nothing about it.
 	"naive": func(port string) int {
-		mux := routes()
 		go http.ListenAndServe(os.Getenv("GAPLESS_HEALTH"), health(func() bool { return true }))
-		fmt.Println(http.ListenAndServe("127.0.0.1:"+port, mux))
+		fmt.Println(named(server(port)).ListenAndServe())
 		return 1
 	},
 
@@ -73,10 +72,18 @@ var services = map[string]func(port string) int{
 		})
 	},
 
-	// Z5: readiness flips and everything is right, but for no time at all.
+	// Z5 and most that follows: does what the documentation of Shutdown shows.
 	"no-drain": func(port string) int {
-		os.Setenv("GAPLESS_DRAIN", "100ms")
-		return good(port).Run(context.Background())
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		go http.ListenAndServe(os.Getenv("GAPLESS_HEALTH"), health(func() bool { return ctx.Err() == nil }))
+		srv := named(server(port))
+		go srv.ListenAndServe()
+		<-ctx.Done()
+		if srv.Shutdown(context.Background()) != nil {
+			return 1
+		}
+		return 0
 	},
 
 	// Z7: closes idle connections as soon as it is asked to stop.
@@ -151,11 +158,12 @@ var services = map[string]func(port string) int{
 	// Z14: waits for a fixed time after the drain.
 	"lingers": func(port string) int {
 		svc := good(port)
-		code := svc.Run(context.Background())
-		if os.Getenv("SLOW_START") == "" {
-			time.Sleep(4 * time.Second)
-		}
-		return code
+		svc.OnPhase(func(p kit.Phase) {
+			if p == kit.PhaseDone && os.Getenv("SLOW_START") == "" {
+				time.Sleep(6 * time.Second)
+			}
+		})
+		return svc.Run(context.Background())
 	},
 
 	// Z15: takes the second SIGTERM for "now".
@@ -248,6 +256,16 @@ func server(port string) *http.Server {
 	srv := &http.Server{Addr: "127.0.0.1:" + port, Handler: routes(), Protocols: new(http.Protocols)}
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetUnencryptedHTTP2(true)
+	return srv
+}
+
+// named sets the version as a service without kit would.
+func named(srv *http.Server) *http.Server {
+	next := srv.Handler
+	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Gapless-Version", os.Getenv("GAPLESS_VERSION"))
+		next.ServeHTTP(w, r)
+	})
 	return srv
 }
 
