@@ -16,9 +16,9 @@ const maxClusters = 32
 //	pods       10.(128+K).I.0/24 on node I
 type addresses struct{ index int }
 
-func (a addresses) control() string        { return fmt.Sprintf("172.31.%d.254", a.index) }
-func (a addresses) node(i int) string      { return fmt.Sprintf("172.31.%d.%d", a.index, i) }
-func (a addresses) hosts() string          { return fmt.Sprintf("172.31.%d.0/24", a.index) }
+func (a addresses) control() string   { return fmt.Sprintf("172.31.%d.254", a.index) }
+func (a addresses) node(i int) string { return fmt.Sprintf("172.31.%d.%d", a.index, i) }
+
 func (a addresses) loadBalancers() string  { return fmt.Sprintf("172.30.%d.0/24", a.index) }
 func (a addresses) services() string       { return fmt.Sprintf("10.%d.0.0/16", 96+a.index) }
 func (a addresses) apiService() string     { return fmt.Sprintf("10.%d.0.1", 96+a.index) }

@@ -108,10 +108,6 @@ func (c *Cluster) Dial(ctx context.Context, network, address string) (net.Conn, 
 
 // Keep lets the cluster outlive this process. Without it the hosts end when this process does, however it ends.
 func (c *Cluster) Keep() error {
-	c.record.Up = true
-	if err := c.record.write(c.folder); err != nil {
-		return err
-	}
 	for _, h := range c.hosts() {
 		if err := h.keep(); err != nil {
 			return err

@@ -45,7 +45,7 @@ func becomeCommand(args []string) error {
 		return errors.New("a folder, a host and a command are needed")
 	}
 	c, err := open(args[0], filepath.Base(args[0]))
-	if c == nil || (err != nil && !errors.Is(err, ErrNotUp)) { // one that was not kept is not up, and can be entered
+	if err != nil {
 		return err
 	}
 	return c.Exec(args[1], args[2], args[3:]...)

@@ -11,7 +11,7 @@ import (
 
 // resolves is nil when the cluster's DNS Service answers with an address for a name.
 func (c *Cluster) resolves(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond) // an early question may be lost
 	defer cancel()
 	resolver := &net.Resolver{
 		PreferGo: true,

@@ -139,4 +139,4 @@ func (c *Cluster) proxyReady(ctx context.Context, number int) error {
 }
 
 // restartGrace is how long a component may take to end by itself when it is stopped.
-const restartGrace = 10 * time.Second
+const restartGrace = 3 * time.Second

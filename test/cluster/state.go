@@ -25,7 +25,7 @@ type record struct {
 	Kubernetes string
 	Flags      map[string][]string `json:",omitempty"`
 	Hosts      []hostRecord
-	Up         bool // all was seen ready and the hosts were told to outlive their starter
+	Up         bool // all was seen ready
 	Created    time.Time
 }
 

@@ -63,7 +63,8 @@ func Up(ctx context.Context, c Config) (*Cluster, error) {
 	if err := up.bringUp(ctx, bin); err != nil {
 		return nil, errors.Join(err, up.abandon())
 	}
-	return up, nil
+	up.record.Up = true
+	return up, up.record.write(folder)
 }
 
 // sameAs refuses to take a standing cluster for another, or for a whole one.
