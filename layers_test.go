@@ -29,7 +29,7 @@ type layer struct {
 var layers = []layer{
 	{"cmd", []string{"internal/cli"}, "main hands over to the commands and does nothing else"},
 	{"internal/cli", []string{
-		"internal/app", "internal/controller", "internal/local", "internal/probe", "internal/proxy",
+		"internal/app", "internal/controller", "internal/lint", "internal/local", "internal/probe", "internal/proxy",
 		"internal/report", "internal/rollout", "examples/api-status/apistatus",
 	}, "the commands are where things are wired together; the demo runs the example service"},
 	{"internal/cli/exit", nil, "an exit code is a plain value"},
@@ -41,6 +41,7 @@ var layers = []layer{
 	{"internal/probe", []string{"internal/report"}, "the prober measures from outside: it must not know what it measures"},
 	{"internal/report", []string{"internal/rollout"}, "evidence is a value and its outputs"},
 	{"internal/app", []string{"internal/rollout"}, "the app file ends in a plan"},
+	{"internal/lint", nil, "the K rules judge files that are handed to them, and nothing else"},
 	{"internal/rollout", nil, "the engine knows nothing but itself"},
 	{"examples", nil, "an example uses what a stranger could use: kit"},
 	{"bench", []string{"*"}, "benchmarks measure anything"},
@@ -49,7 +50,7 @@ var layers = []layer{
 }
 
 // pure rooms: the same input gives the same output, whatever the machine, the hour or the other goroutines.
-var pure = []string{"internal/rollout", "internal/app", "internal/report"}
+var pure = []string{"internal/rollout", "internal/app", "internal/report", "internal/lint"}
 
 // waiting rooms wait for events; a sleep there would be a guess.
 var waiting = []string{"internal/controller", "internal/local"}

@@ -1,0 +1,100 @@
+package lint
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gapless.dev/gapless/internal/lint/manifest"
+)
+
+// Answers are values for rules that ask, by key: K3.start, or for one object alone: Deployment/api:K3.start.
+type Answers map[string]string
+
+// ParseAnswer reads KEY=VALUE and checks that a rule asks for the key.
+func ParseAnswer(rules []Rule, text string) (key, value string, err error) {
+	key, value, ok := strings.Cut(text, "=")
+	if !ok || key == "" || value == "" {
+		return "", "", fmt.Errorf("--set %s: write KEY=VALUE, such as --set K3.start=40s", text)
+	}
+	name := key[strings.LastIndexByte(key, ':')+1:]
+	var known []string
+	for _, rule := range rules {
+		for _, ask := range rule.Asks {
+			if ask.Key == name {
+				return key, value, nil
+			}
+			known = append(known, ask.Key)
+		}
+	}
+	slices.Sort(known)
+	return "", "", fmt.Errorf("--set %s: no rule asks for %s; the keys are %s", text, name, strings.Join(slices.Compact(known), ", "))
+}
+
+// Of is the answer for an object: its own, else the one for all.
+func (a Answers) Of(o *manifest.Object, key string) string {
+	if own, ok := a[o.ID()+":"+key]; ok {
+		return own
+	}
+	return a[key]
+}
+
+// Duration is an answer that is a time; false when it was not given, or is none.
+func (a Answers) Duration(o *manifest.Object, key string) (time.Duration, bool) {
+	text := a.Of(o, key)
+	if text == "" {
+		return 0, false
+	}
+	return Duration(text)
+}
+
+// A CheckReport is what lint takes from the JSON report of a live test.
+type CheckReport struct {
+	// StartMs is the time from the start of the process to the first readiness, in milliseconds; 0 if it was not measured.
+	StartMs float64 `json:"startMs"`
+	Rules   []struct {
+		ID     string `json:"id"`
+		Result string `json:"result"`
+	} `json:"rules"`
+}
+
+// ParseCheckReport reads a report; the name is for messages.
+func ParseCheckReport(name string, data []byte) (*CheckReport, error) {
+	var r CheckReport
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, fmt.Errorf("%s is no report of gapless check -o json: %w", name, err)
+	}
+	if r.StartMs < 0 || r.StartMs > float64((24*time.Hour).Milliseconds()) {
+		return nil, fmt.Errorf("%s: startMs: %v is no time that a service starts in", name, r.StartMs)
+	}
+	if len(r.Rules) == 0 && r.StartMs == 0 {
+		return nil, fmt.Errorf("%s is no report of gapless check -o json: it has neither rules nor startMs", name)
+	}
+	return &r, nil
+}
+
+// Passed reports whether the live test has seen a Z rule hold. False for no report.
+func (r *CheckReport) Passed(id string) bool {
+	if r == nil {
+		return false
+	}
+	for _, one := range r.Rules {
+		if one.ID == id {
+			return one.Result == "pass"
+		}
+	}
+	return false
+}
+
+// Start is how long the service takes to start, by a flag or by a report; false if nobody knows.
+func (w *World) Start(o *manifest.Object) (time.Duration, string, bool) {
+	if d, ok := w.Answers.Duration(o, "K3.start"); ok {
+		return d, "given", true
+	}
+	if w.Checked != nil && w.Checked.StartMs > 0 {
+		return time.Duration(w.Checked.StartMs * float64(time.Millisecond)), "measured", true
+	}
+	return 0, "", false
+}

@@ -1,0 +1,133 @@
+package lint
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// A Result is everything that one run has to say.
+type Result struct {
+	Findings []Finding `json:"findings"`
+	// NotSeen is what would have to be known for a full judgement and is not in the files.
+	NotSeen []string `json:"notSeen,omitempty"`
+	// Objects is how many objects were read, Workloads how many of them keep pods.
+	Objects   int `json:"objects"`
+	Workloads int `json:"workloads"`
+
+	rules []Rule
+}
+
+// Judge runs the rules over a world.
+func Judge(rules []Rule, w *World) Result {
+	r := Result{Findings: Run(rules, w), Objects: len(w.Objects), Workloads: len(w.Workloads), rules: rules}
+	for _, rule := range rules {
+		if rule.Unseen == nil {
+			continue
+		}
+		if what := rule.Unseen(w); what != "" {
+			r.NotSeen = append(r.NotSeen, rule.ID+": "+what)
+		}
+	}
+	if r.Findings == nil {
+		r.Findings = []Finding{}
+	}
+	return r
+}
+
+// Bad reports whether a finding that counts is as bad as the given severity.
+func (r Result) Bad(least Severity) bool {
+	worst, any := Worst(r.Findings)
+	return any && worst.AtLeast(least)
+}
+
+// JSON writes the result for machines.
+func (r Result) JSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(r)
+}
+
+// Text writes the result for people. A reason is given at the first finding that has it.
+func (r Result) Text(w io.Writer) error {
+	var b strings.Builder
+	said := map[string]bool{}
+	for _, f := range r.Findings {
+		head := fmt.Sprintf("%s:%d: %s %s  %s", f.File, f.Line, f.Severity, f.Rule, f.Object)
+		if f.Field != "" {
+			head += "  " + f.Field
+		}
+		if f.Ignored != "" {
+			fmt.Fprintf(&b, "%s\n    ignored: %s\n\n", head, f.Ignored)
+			continue
+		}
+		fmt.Fprintf(&b, "%s\n    %s\n", head, f.What)
+		if !said[f.Why] {
+			fmt.Fprintf(&b, "    why: %s\n", f.Why)
+			said[f.Why] = true
+		}
+		fmt.Fprintf(&b, "    fix: %s\n\n", fixOf(f))
+	}
+	for _, what := range r.NotSeen {
+		fmt.Fprintf(&b, "not seen: %s\n", what)
+	}
+	b.WriteString(r.Summary() + "\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func fixOf(f Finding) string {
+	switch {
+	case f.Mend == Auto:
+		return f.Fix + "  [--fix]"
+	case f.Mend == Ask:
+		return f.Fix + "  [--fix --set " + f.Ask.Key + "=...]"
+	}
+	return f.Fix
+}
+
+// Summary is the result in a line.
+func (r Result) Summary() string {
+	count := map[Severity]int{}
+	mend := map[Mend]int{}
+	ignored := 0
+	for _, f := range r.Findings {
+		if f.Ignored != "" {
+			ignored++
+			continue
+		}
+		count[f.Severity]++
+		mend[f.Mend]++
+	}
+	var parts []string
+	for _, s := range Severities {
+		if n := count[s]; n > 0 {
+			name := map[Severity]string{Error: "error", Warning: "warning", Info: "note"}[s]
+			parts = append(parts, plural(n, name))
+		}
+	}
+	line := plural(r.Workloads, "workload") + " in " + plural(r.Objects, "object") + ": "
+	if len(parts) == 0 {
+		line += "nothing found"
+	}
+	line += strings.Join(parts, ", ")
+	if ignored > 0 {
+		line += fmt.Sprintf(", %d ignored", ignored)
+	}
+	if mend[Auto] > 0 {
+		line += fmt.Sprintf("; --fix mends %d", mend[Auto])
+	}
+	if mend[Ask] > 0 {
+		line += fmt.Sprintf("; %d need a value (--set)", mend[Ask])
+	}
+	return line
+}
+
+func plural(n int, name string) string {
+	if n == 1 {
+		return "1 " + name
+	}
+	return fmt.Sprintf("%d %ss", n, name)
+}
