@@ -64,7 +64,7 @@ func (p *parser) document(data []byte) (value, bool) {
 	}
 	if err != nil {
 		whole.line = lineOf(err)
-		whole.wrong("not YAML: "+syntax(err), "look at this line and the one before: indentation, a missing colon or an open quote")
+		whole.wrong("not YAML: "+syntax(err), "look at this line and the one before: indentation, a missing colon, an open quote, or a word with { } that needs quotes")
 		return value{}, false
 	}
 	root := value{node: doc.Content[0], p: p, line: doc.Content[0].Line}

@@ -25,7 +25,7 @@ func write(w io.Writer, format string, o *Options, results []Result, c paint.Pal
 	case "json":
 		return writeJSON(w, results)
 	case "html":
-		return writeHTML(w, o, results)
+		return writeHTML(w, results)
 	}
 	_, err := io.WriteString(w, Table(o, results, c))
 	return err

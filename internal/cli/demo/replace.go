@@ -26,8 +26,8 @@ const (
 
 const (
 	// before and after are how long traffic is watched around the rollout.
-	before = 1500 * time.Millisecond
-	after  = 1500 * time.Millisecond
+	before = 2 * time.Second
+	after  = 2 * time.Second
 	// patience is how long one rollout may take before the demo says that something is wrong.
 	patience = 90 * time.Second
 )
@@ -37,7 +37,7 @@ var plans = map[rollout.Strategy]string{
 	rollout.Recreate:  "recreate: {}",
 	rollout.Rolling:   "rolling: {maxSurge: 1}",
 	rollout.BlueGreen: "blueGreen: {holdBack: 500ms}",
-	rollout.Canary:    "canary: {steps: [{weight: 10, pause: 1s}, {weight: 25, pause: 1s}, {weight: 50, pause: 1s}]}",
+	rollout.Canary:    "canary: {steps: [{weight: 10, pause: 1500ms}, {weight: 25, pause: 1500ms}, {weight: 50, pause: 1500ms}]}",
 }
 
 // AppFile is the app file of a run: the same that a person would write, but for this program as the service.
