@@ -1,0 +1,98 @@
+package local
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"gapless.dev/gapless/internal/app"
+	"gapless.dev/gapless/internal/report"
+	"gapless.dev/gapless/internal/rollout"
+	"gapless.dev/kit/load"
+)
+
+// A loader sends requests until it is stopped, and counts what became of them.
+type loader struct {
+	stop func()
+	mu   sync.Mutex
+	all  int
+	lost []load.Result
+	by   map[string]int
+}
+
+func loadOn(t *testing.T, url string, rate float64) *loader {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &loader{by: map[string]int{}}
+	done := make(chan error, 1)
+	go func() {
+		done <- load.Run(ctx, load.Options{URL: url, Rate: rate, New: 0.5, Post: 0.2, Timeout: 30 * time.Second}, func(r load.Result) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.all++
+			l.by[r.Version]++
+			if r.Class.Lost() {
+				l.lost = append(l.lost, r)
+			}
+		})
+	}()
+	l.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil && ctx.Err() == nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(l.stop)
+	return l
+}
+
+func (l *loader) none(t *testing.T) {
+	t.Helper()
+	l.stop()
+	if l.all == 0 {
+		t.Fatal("nothing was sent")
+	}
+	for n, r := range l.lost {
+		if n < 5 {
+			t.Errorf("lost: %+v", r)
+		}
+	}
+	if len(l.lost) > 0 {
+		t.Errorf("%d of %d lost", len(l.lost), l.all)
+	}
+	t.Logf("%d requests, 0 lost: %v", l.all, l.by)
+}
+
+var canary = rollout.Plan{Strategy: rollout.Canary, Steps: []rollout.Step{{Weight: 25, Pause: 500 * time.Millisecond}, {Weight: 50, Pause: 300 * time.Millisecond}}}
+
+func TestRollout_LosesNothing(t *testing.T) {
+	plans := []rollout.Plan{
+		{Strategy: rollout.Rolling, MaxSurge: 1},
+		{Strategy: rollout.BlueGreen},
+		canary,
+	}
+	for _, plan := range plans {
+		for _, how := range []string{"good", "naive"} {
+			t.Run(string(plan.Strategy)+"/"+how, func(t *testing.T) {
+				h := up(t, Options{File: app.File{Apps: []app.App{testApp(t, how, plan)}}})
+				h.until("stable serves", serving("1.0.0", 2))
+				l := loadOn(t, h.url("/"), 200)
+				if _, err := h.c.Deploy(t.Context(), "demo", "2.0.0"); err != nil {
+					t.Fatal(err)
+				}
+				r := h.until("2.0.0 serves", serving("2.0.0", 2))
+				l.none(t)
+				if r.Outcome != report.Promoted || l.by["2.0.0"] == 0 {
+					t.Errorf("outcome %s, answers %v", r.Outcome, l.by)
+				}
+				if plan.Strategy == rollout.Canary && !slices.ContainsFunc(r.Converged, func(c report.Convergence) bool {
+					return c.Grade == string(rollout.Acknowledged)
+				}) {
+					t.Errorf("no acknowledged convergence in %+v", r.Converged)
+				}
+			})
+		}
+	}
+}
