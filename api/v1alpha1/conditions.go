@@ -1,0 +1,76 @@
+package v1alpha1
+
+// The condition types of a Rollout. Each has its reasons below; the table Conditions is what the reference is printed from.
+const (
+	// ConditionAdopted: the Deployment is in our care.
+	ConditionAdopted = "Adopted"
+	// ConditionGuarded: a changed template cannot start before we drive it.
+	ConditionGuarded = "Guarded"
+	// ConditionProgressing: a revision is under way. Its reason is the engine's.
+	ConditionProgressing = "Progressing"
+	// ConditionHeld: a refused template was written again, and nothing of it starts.
+	ConditionHeld = "Held"
+	// ConditionAborted: the last revision went back to stable. Its reason is the engine's.
+	ConditionAborted = "Aborted"
+)
+
+// The reasons of Adopted and Guarded.
+const (
+	ReasonAdopted        = "Adopted"
+	ReasonTargetNotFound = "TargetNotFound"
+	ReasonTargetTaken    = "TargetTaken"
+	ReasonTargetOwned    = "TargetOwned"
+	ReasonServiceMissing = "ServiceMissing"
+	ReasonServiceShared  = "ServiceShared"
+	ReasonEjecting       = "Ejecting"
+
+	ReasonProven    = "Proven"
+	ReasonHoldMode  = "HoldMode"
+	ReasonNative    = "Native"
+	ReasonUnguarded = "Unguarded"
+
+	ReasonAtRest   = "AtRest"
+	ReasonNotHeld  = "NotHeld"
+	ReasonPromoted = "Promoted"
+)
+
+// A ConditionDoc documents one reason of a condition.
+type ConditionDoc struct{ Type, Status, Reason, Means string }
+
+// Conditions lists each condition with its reasons, in the order of the reference.
+var Conditions = []ConditionDoc{
+	{ConditionAdopted, "True", ReasonAdopted, "the Deployment has the label gapless.dev/managed and is rolled by this Rollout"},
+	{ConditionAdopted, "False", ReasonTargetNotFound, "there is no such Deployment in the namespace"},
+	{ConditionAdopted, "False", ReasonTargetTaken, "an older Rollout rolls the same Deployment; delete one of the two"},
+	{ConditionAdopted, "False", ReasonTargetOwned, "the Deployment is owned by another controller, which would write over what we write; roll it by that one"},
+	{ConditionAdopted, "False", ReasonServiceMissing, "a Service that is named in spec.services does not exist or does not select the Deployment's pods"},
+	{ConditionAdopted, "False", ReasonServiceShared, "one of the Services leads to the pods of another Rollout too; a pin would cut them off"},
+	{ConditionAdopted, "False", ReasonEjecting, "the Rollout is being deleted: the Deployment is given back"},
+	{ConditionGuarded, "True", ReasonProven, "a server-side dry run showed that a changed template is held"},
+	{ConditionGuarded, "True", ReasonHoldMode, "no policy holds the Deployment, so it is kept paused at rest; kubectl rollout resume would roll it natively"},
+	{ConditionGuarded, "False", ReasonNative, "recreate and rolling are carried out by Kubernetes itself, and nothing needs to be held"},
+	{ConditionGuarded, "False", ReasonUnguarded, "a ReplicaSet that Gapless did not make was started on a Deployment that should have been held"},
+	{ConditionProgressing, "True", "*", "a revision is under way; the reason is the engine's last"},
+	{ConditionProgressing, "False", ReasonAtRest, "one version serves and nothing moves"},
+	{ConditionHeld, "True", "Held", "the refused template was written again: it rests until another one comes, or until gapless retry"},
+	{ConditionHeld, "False", ReasonNotHeld, "no refused template stands"},
+	{ConditionAborted, "True", "*", "the last revision went back to stable; the reason says why"},
+	{ConditionAborted, "False", ReasonPromoted, "the last revision was promoted, or there was none yet"},
+}
+
+// Labels and annotations.
+const (
+	// LabelManaged on a Deployment: "true" where the guard holds it, "native" where Kubernetes rolls it itself.
+	LabelManaged = Group + "/managed"
+	// LabelPinned on a Service holds the hash that its selector is pinned to. EndpointSlices inherit it from the Service that they were
+	// computed from, and so tell which selector they follow.
+	LabelPinned = Group + "/pinned"
+	// AnnotationHeld on a Deployment: it does not move but by our hand.
+	AnnotationHeld = Group + "/held"
+	// AnnotationRelease lets one write through the guard: a Deployment's generation, or a Service's resourceVersion.
+	AnnotationRelease = Group + "/release"
+	// AnnotationOrders on a Rollout is a JSON list of what people ordered and nobody has answered yet.
+	AnnotationOrders = Group + "/orders"
+	// Finalizer is on a Rollout only while a revision is under way.
+	Finalizer = Group + "/revision"
+)
