@@ -1,0 +1,159 @@
+package gapless_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"gapless.dev/gapless/internal/app"
+	"gapless.dev/gapless/internal/cli"
+	"gapless.dev/gapless/internal/cli/shell"
+)
+
+// A block is a fenced piece of a page.
+type block struct {
+	page, language, text string
+}
+
+// TestDocs_GoBlocksStandInCompiledFiles: each line of a Go block is found, in order, in one Go file of the project.
+func TestDocs_GoBlocksStandInCompiledFiles(t *testing.T) {
+	sources := map[string][]string{}
+	for _, file := range files(t, ".go") {
+		sources[file] = lines(read(t, file))
+	}
+	for _, b := range blocks(t, "go") {
+		found := false
+		for _, source := range sources {
+			if inOrder(lines(b.text), source) {
+				found = true
+				break
+			}
+		}
+		if !found {
+			t.Errorf("%s: this block stands in no Go file, so nothing compiles it:\n%s", b.page, b.text)
+		}
+	}
+}
+
+// TestDocs_AppFilesParse: each YAML block that is an app file is a right one.
+func TestDocs_AppFilesParse(t *testing.T) {
+	seen := 0
+	for _, b := range blocks(t, "yaml") {
+		if !strings.HasPrefix(b.text, "name:") && !strings.HasPrefix(b.text, "apps:") {
+			continue
+		}
+		seen++
+		if _, err := app.Parse(b.page, []byte(b.text)); err != nil {
+			t.Errorf("%s: %v\n%s", b.page, err, b.text)
+		}
+	}
+	t.Logf("%d app files in the docs", seen)
+}
+
+var command = regexp.MustCompile(`(?m)^\s*(?:\$ )?gapless ([a-z]+)(.*)$`)
+
+// TestDocs_CommandsExist: each gapless command that a page shows exists, with the flags that it shows.
+func TestDocs_CommandsExist(t *testing.T) {
+	root := cli.New(&shell.Shell{Getenv: func(string) string { return "" }})
+	for _, b := range blocks(t, "sh", "") {
+		for _, m := range command.FindAllStringSubmatch(b.text, -1) {
+			cmd, _, err := root.Find([]string{m[1]})
+			if err != nil || cmd == root {
+				t.Errorf("%s: there is no command %q", b.page, "gapless "+m[1])
+				continue
+			}
+			for _, word := range strings.Fields(strings.Split(m[2], "#")[0]) {
+				if word == "--" || strings.HasPrefix(word, "|") {
+					break
+				}
+				name, isFlag := strings.CutPrefix(word, "--")
+				name, _, _ = strings.Cut(strings.TrimRight(name, "]"), "=")
+				if isFlag && cmd.Flags().Lookup(name) == nil && cmd.InheritedFlags().Lookup(name) == nil {
+					t.Errorf("%s: gapless %s has no flag --%s", b.page, m[1], name)
+				}
+			}
+		}
+	}
+}
+
+// TestDocs_LinksLeadSomewhere: each relative link of a page leads to a file or folder.
+func TestDocs_LinksLeadSomewhere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	for _, page := range files(t, ".md") {
+		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
+				t.Errorf("%s: the link to %s leads nowhere", page, m[1])
+			}
+		}
+	}
+}
+
+// blocks returns the fenced blocks of all pages in the given languages; "" is a block without one.
+func blocks(t *testing.T, languages ...string) []block {
+	t.Helper()
+	fence := regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
+	var all []block
+	for _, page := range files(t, ".md") {
+		for _, m := range fence.FindAllStringSubmatch(read(t, page), -1) {
+			if slices.Contains(languages, m[1]) {
+				all = append(all, block{page, m[1], m[2]})
+			}
+		}
+	}
+	return all
+}
+
+func files(t *testing.T, ending string) []string {
+	t.Helper()
+	var found []string
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (name == ".git" || name == "bin" || name == "node_modules") {
+			return filepath.SkipDir
+		}
+		if strings.HasSuffix(name, ending) {
+			found = append(found, name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// lines returns the lines that say something, without what surrounds them or comments on them.
+func lines(text string) []string {
+	var kept []string
+	for line := range strings.Lines(text) {
+		code, _, _ := strings.Cut(line, "//")
+		if code = strings.Join(strings.Fields(code), " "); code != "" {
+			kept = append(kept, code)
+		}
+	}
+	return kept
+}
+
+func inOrder(want, have []string) bool {
+	for _, line := range have {
+		if len(want) > 0 && line == want[0] {
+			want = want[1:]
+		}
+	}
+	return len(want) == 0
+}
