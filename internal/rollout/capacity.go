@@ -35,14 +35,14 @@ func bound(n, replicas int) int {
 
 // limit is the weight that the candidate may keep. What it cannot carry goes to stable, as far as stable has room for it.
 func (l *look) limit() int {
-	r, c := l.seen.Replicas, l.candidate().Serving
-	if r == 0 {
-		return 100
-	}
-	if c == 0 {
+	r, s, c := l.seen.Replicas, l.stable().Serving, l.candidate().Serving
+	switch {
+	case r == 0 || s == 0:
+		return 100 // nowhere else is any better
+	case c == 0:
 		return 0
 	}
-	return max(carry(c, r), 100-carry(l.stable().Serving, r))
+	return max(carry(c, r), 100-carry(s, r))
 }
 
 // scale asks for n instances of a version, unless that was asked for already.

@@ -118,6 +118,7 @@ func (l *look) move(to Phase) {
 		return
 	}
 	l.s.Phase, l.s.PhaseAt = to, l.seen.Now
+	l.actions = nil // what the phase that ends was about to do is for the next one to say
 	l.freshStep()
 }
 

@@ -58,7 +58,7 @@ func (l *look) followTemplate() {
 		l.abort(false, ReasonSuperseded, "%s came before %s was promoted", w, l.s.Candidate)
 		return
 	}
-	if !l.s.Route.Reaches(l.s.Candidate) {
+	if !l.s.Route.Reaches(l.s.Candidate) && l.candidate().Serving == 0 {
 		l.abort(false, ReasonCandidateUnwanted, "%s came before %s had served", w, l.s.Candidate)
 	}
 }

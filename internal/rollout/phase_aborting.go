@@ -48,7 +48,8 @@ func aborting(l *look) {
 }
 
 // backToStable brings back capacity, then traffic, and tells whether both have arrived. Where traffic can be weighed, it
-// comes back as fast as the instances do. What a dead candidate has is taken at once.
+// comes back as fast as the instances do. What a dead candidate has is taken at once, if
+// anything of stable serves.
 func (l *look) backToStable() bool {
 	s, c, r := l.stable(), l.candidate(), l.seen.Replicas
 	recreate := l.plan.Strategy == Recreate
@@ -59,14 +60,11 @@ func (l *look) backToStable() bool {
 		return false
 	}
 	l.scale(l.s.Stable, r)
-	if s.Serving >= r || c.Serving == 0 && (!recreate || !l.s.Route.Reaches(l.s.Candidate)) {
+	if s.Serving >= r || c.Serving == 0 && s.Serving > 0 || !l.s.Route.Open && !l.s.Route.Reaches(l.s.Candidate) {
 		return l.tell(pin(l.s.Stable))
 	}
-	if l.plan.Split == ByWeight && !recreate {
-		back := min(l.s.Weight(), 100-carry(s.Serving, r), l.limit())
-		if l.tell(l.share(back)) && back == 0 {
-			return true
-		}
+	if l.plan.Split == ByWeight && !recreate && s.Serving > 0 {
+		l.tell(l.share(min(l.s.Weight(), 100-carry(s.Serving, r))))
 	}
 	l.say(ReasonStableGrowing, "%s gets its traffic back as it comes up: %d of %d serve%s", l.s.Stable, s.Serving, r, why(s))
 	return false

@@ -68,7 +68,11 @@ func idle(l *look) {
 		l.say(ReasonAborted, "%s serves; %s went back: %s", l.s.Stable, back.Version, back.Message)
 		return
 	}
-	l.say(ReasonServing, "%s serves with %s", l.s.Stable, instances(l.stable().Serving))
+	if s := l.stable(); s.Serving != l.seen.Replicas {
+		l.say(ReasonScaling, "%s: %d of %d serve%s", l.s.Stable, s.Serving, l.seen.Replicas, why(s))
+		return
+	}
+	l.say(ReasonServing, "%s serves with %s", l.s.Stable, instances(l.seen.Replicas))
 }
 
 // held is idle with a refused template: nothing of it starts, and the app is not given back.
@@ -97,33 +101,36 @@ func (l *look) settle() bool {
 	if len(strays) > 0 {
 		route = pin(l.s.Stable) // an open route would go on sending to them
 	}
-	if !l.s.Route.Equal(route) && s.Serving < l.seen.Replicas && l.othersServe(strays) {
+	if !l.s.Route.Equal(route) && !l.canTakeAll(strays) {
 		l.say(ReasonStableGrowing, "%s gets all traffic once it can carry it: %d of %d serve%s", l.s.Stable, s.Serving, l.seen.Replicas, why(s))
 		return false
 	}
-	if s.Serving > 0 || l.seen.Replicas == 0 || l.s.Route.Equal(route) {
-		if !l.tell(route) {
-			l.say(ReasonRestoring, "the data plane is to have: %s", route)
-			return false
-		}
+	if !l.tell(route) {
+		l.say(ReasonRestoring, "the data plane is to have: %s", route)
+		return false
 	}
 	for _, v := range strays {
 		if !l.retire(v) {
 			return false
 		}
 	}
-	if s.Asked != l.seen.Replicas || s.Serving != l.seen.Replicas {
-		l.say(ReasonScaling, "%s: %d of %d serve%s", l.s.Stable, s.Serving, l.seen.Replicas, why(s))
-		return s.Asked == l.seen.Replicas && l.converged()
+	if s.Asked != l.seen.Replicas {
+		l.say(ReasonScaling, "%s goes from %d to %d instances", l.s.Stable, s.Asked, l.seen.Replicas)
+		return false
 	}
-	return l.converged()
+	return true
 }
 
-func (l *look) othersServe(others []Version) bool {
+// canTakeAll tells whether stable carries all traffic, or carries some while nothing else carries any.
+func (l *look) canTakeAll(others []Version) bool {
+	s := l.stable()
+	if s.Serving >= l.seen.Replicas {
+		return true
+	}
 	for _, v := range others {
 		if l.seen.Versions[v].Serving > 0 {
-			return true
+			return false
 		}
 	}
-	return false
+	return s.Serving > 0 || l.s.Route.Reaches(l.s.Stable)
 }

@@ -69,7 +69,15 @@ func (l *look) prepareBeside() {
 	if l.plan.Strategy == Rolling {
 		route = l.rest(l.s.Stable)
 	}
-	if l.stable().Serving > 0 && !l.tell(route) {
+	s := l.stable()
+	if !l.s.Route.Equal(route) && s.Serving < l.seen.Replicas && l.candidate().Serving > 0 {
+		// The plan changed while both shared the traffic.
+		if !l.overdue() {
+			l.say(ReasonStableGrowing, "%s gets all traffic once it can carry it: %d of %d serve%s", l.s.Stable, s.Serving, l.seen.Replicas, why(s))
+		}
+		return
+	}
+	if s.Serving > 0 && !l.tell(route) {
 		l.overdue()
 		return
 	}

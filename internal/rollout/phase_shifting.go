@@ -23,11 +23,19 @@ func shifting(l *look) {
 
 // shiftToStep makes a step stand, keeps it standing, and goes on when it is over.
 func (l *look) shiftToStep(step Step) {
+	if step.Weight < l.s.Weight() {
+		l.nextStep() // the plan changed, and weights never fall on the way forward
+		return
+	}
 	stable, candidate := l.targets()
 	l.scale(l.s.Stable, stable)
 	l.scale(l.s.Candidate, candidate)
 
-	enough := l.candidate().Serving >= candidate && l.seen.Replicas > 0
+	needed := candidate
+	if step.Weight == 100 {
+		needed = l.seen.Replicas
+	}
+	enough := l.candidate().Serving >= needed && l.seen.Replicas > 0
 	if !enough || l.s.Paused != nil && l.s.StandsAt.IsZero() {
 		l.stands(false)
 		if l.halted() {
@@ -37,7 +45,7 @@ func (l *look) shiftToStep(step Step) {
 		if l.overdue() {
 			return
 		}
-		l.sayGrowing(candidate)
+		l.sayGrowing(needed)
 		l.keepRoute()
 		return
 	}
@@ -55,10 +63,14 @@ func (l *look) shiftToStep(step Step) {
 	case !over:
 		l.say(ReasonStepStanding, "%s stands at %d %% for %s", l.stepName(), step.Weight, step.Pause)
 	default:
-		l.s.Step++
-		l.freshStep()
-		l.arrive()
+		l.nextStep()
 	}
+}
+
+func (l *look) nextStep() {
+	l.s.Step++
+	l.freshStep()
+	l.arrive()
 }
 
 // arrive forgets the last promote where the step that begins waits for one of its own.
@@ -97,7 +109,7 @@ func (l *look) keepRoute() bool {
 		return l.tell(told)
 	}
 	kept := l.share(min(l.s.Weight(), l.limit()))
-	if l.candidate().Serving > 0 {
+	if l.candidate().Serving > 0 || l.stable().Serving == 0 {
 		kept.To, kept.Match, kept.Mirror = told.To, told.Match, told.Mirror
 	}
 	return l.tell(kept)

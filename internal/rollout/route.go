@@ -35,7 +35,7 @@ func (r Route) Equal(o Route) bool {
 		return true
 	}
 	return r.Open == o.Open && r.To == o.To && r.Mirror == o.Mirror &&
-		equalMatch(r.Match, o.Match) && maps.Equal(r.Weights.positive(), o.Weights.positive())
+		equalMatch(r.Match, o.Match) && r.Weights.within(o.Weights) && o.Weights.within(r.Weights)
 }
 
 // Reaches tells whether a version may be sent anything under the route: by weight, match or mirror, or because nothing is pinned.
@@ -43,15 +43,14 @@ func (r Route) Reaches(v Version) bool {
 	return r.Open || r.Weights[v] > 0 || r.To == v && (r.Match != nil || r.Mirror > 0)
 }
 
-// positive leaves out the versions with weight 0, which mean nothing.
-func (w Weights) positive() Weights {
-	p := Weights{}
+// within tells whether o has each weight of w. A weight of 0 is as good as none.
+func (w Weights) within(o Weights) bool {
 	for v, n := range w {
-		if n != 0 {
-			p[v] = n
+		if o[v] != n {
+			return false
 		}
 	}
-	return p
+	return true
 }
 
 func equalMatch(a, b *Match) bool {

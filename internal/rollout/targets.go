@@ -84,17 +84,15 @@ func (l *look) sharedTargets() (stable, candidate int) {
 		goal = shareOf(step.Weight, r, l.plan.MaxSurge)
 	}
 	total := r + l.plan.MaxSurge
-	if l.s.Phase == Preparing || !l.s.Route.Open && l.s.Phase == Shifting {
-		// Stable is pinned: only the surge has room for the candidate.
-		return r, min(goal, l.plan.MaxSurge)
-	}
-	if l.s.Paused != nil {
+	switch {
+	case !l.s.Route.Open && l.s.Weight() == 100:
+		return min(s.Asked, r), r // stable serves nothing any more and stays until it is retired
+	case !l.s.Route.Open:
+		return r, max(min(goal, l.plan.MaxSurge), min(c.Asked, goal)) // stable is pinned: only the surge has room for the candidate
+	case l.s.Paused != nil || !l.converged():
 		return min(r, max(s.Asked, r-c.Serving)), min(c.Asked, r)
 	}
 	stable = min(r, max(total-goal, r-c.Serving, 0))
-	if !l.s.Route.Open {
-		stable = max(stable, min(s.Asked, r)) // pinned again: what serves nothing else stays until it is retired
-	}
 	candidate = min(goal, max(total-max(s.Running, stable), min(c.Asked, goal), 0))
 	return stable, candidate
 }

@@ -14,6 +14,7 @@ type controller struct {
 	downUntil time.Duration
 	old       []rollout.Snapshot // looks that may yet be delivered, late
 	peeked    *rollout.Snapshot  // a look from before the last actions, delivered after them
+	early     bool               // the look of this turn is such a one
 }
 
 // turn is one round of the loop, with whatever befalls it.
@@ -36,7 +37,7 @@ func (c *controller) turn(w *world) {
 		return
 	}
 	if w.engine.SavesAfter {
-		if c.apply(w, prev, seen, d) {
+		if c.apply(w, seen, d) {
 			c.save(w, d)
 		}
 		return
@@ -46,7 +47,7 @@ func (c *controller) turn(w *world) {
 		return
 	}
 	c.save(w, d)
-	c.apply(w, prev, seen, d)
+	c.apply(w, seen, d)
 }
 
 func (c *controller) save(w *world, d rollout.Decision) {
@@ -58,7 +59,7 @@ func (c *controller) save(w *world, d rollout.Decision) {
 }
 
 // apply carries the actions out in their order. It tells whether it lived to the end.
-func (c *controller) apply(w *world, prev rollout.State, seen rollout.Snapshot, d rollout.Decision) bool {
+func (c *controller) apply(w *world, seen rollout.Snapshot, d rollout.Decision) bool {
 	if w.mishap(w.faults.peek) {
 		s := w.look()
 		c.peeked = &s
@@ -76,7 +77,7 @@ func (c *controller) apply(w *world, prev rollout.State, seen rollout.Snapshot, 
 			w.say("fault", "%s met a conflict; the rest is left for the next look", describe(a))
 			return true
 		}
-		w.do(prev, seen, d, a)
+		w.do(seen, d, a)
 		if w.failure != nil {
 			return false
 		}
@@ -102,8 +103,9 @@ func (c *controller) crash(w *world, when string) {
 
 // look delivers a fresh look, or a late one.
 func (c *controller) look(w *world) rollout.Snapshot {
+	c.early = false
 	if p := c.peeked; p != nil {
-		c.peeked = nil
+		c.peeked, c.early = nil, true
 		return *p
 	}
 	fresh := w.look()
@@ -141,12 +143,13 @@ func (w *world) look() rollout.Snapshot {
 func (w *world) mishap(n int) bool { return !w.quiet && w.chance(n) }
 
 // do is the platform carrying out one action, each checked against the truth before it happens.
-func (w *world) do(prev rollout.State, seen rollout.Snapshot, d rollout.Decision, a rollout.Action) {
+func (w *world) do(seen rollout.Snapshot, d rollout.Decision, a rollout.Action) {
 	w.say("apply", "%s", describe(a))
-	w.checkAction(prev, seen, d, a)
+	w.checkAction(seen, d, a)
 	if w.failure != nil {
 		return
 	}
+	before := w.serving()
 	switch a.Kind {
 	case rollout.Scale:
 		v := w.version(a.Version)
@@ -157,7 +160,9 @@ func (w *world) do(prev rollout.State, seen rollout.Snapshot, d rollout.Decision
 		w.taken = w.taken || a.Version != w.control.saved.Stable
 	case rollout.SetRoute:
 		for _, v := range w.versions {
-			v.excused = v.excused || seen.Replicas == 0 && v.serving() == 0
+			// A look from before the engine's own last writes shows what has gone since: nobody could know.
+			early := w.control.early && seen.Versions[v.name].Serving > 0
+			v.excused = v.excused || v.serving() == 0 && (seen.Replicas == 0 || early)
 		}
 		if !w.plane.api.Equal(*a.Route) {
 			w.plane.write(w, *a.Route)
@@ -177,4 +182,5 @@ func (w *world) do(prev rollout.State, seen rollout.Snapshot, d rollout.Decision
 		}
 	}
 	w.checkServed(describe(a))
+	w.checkOpen(before, seen, describe(a))
 }

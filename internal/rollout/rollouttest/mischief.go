@@ -100,7 +100,7 @@ func (w *world) order(verb rollout.Verb) {
 // beQuiet ends the faults. What is stable is well from here on; what is not yet stable may stay as bad as it is, if there is a deadline.
 func (w *world) beQuiet() {
 	w.say("world", "the faults end")
-	w.quiet = true
+	w.quiet, w.watch.calm = true, 0
 	w.plane.stuckUntil = 0
 	s := w.control.saved
 	for _, v := range w.versions {

@@ -3,6 +3,7 @@ package rollouttest
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"gapless.dev/gapless/internal/rollout"
@@ -32,6 +33,7 @@ func (w *world) checkDecision(prev rollout.State, seen rollout.Snapshot, d rollo
 		w.fail("I1 weights sum to 100", "%s", d.State.Route)
 	}
 	w.checkBreath(seen, d)
+	w.checkTold(prev, seen, d)
 	w.checkDead(prev, seen, d)
 	if d.Reason == "" || d.Message == "" {
 		w.fail("I8 it says why", "no reason or message in %s", d.State.Phase)
@@ -62,14 +64,15 @@ func (w *world) checkBreath(seen rollout.Snapshot, d rollout.Decision) {
 // checkDead: what is seen to have no serving instance has no weight from that very look on.
 func (w *world) checkDead(prev rollout.State, seen rollout.Snapshot, d rollout.Decision) {
 	c := d.State.Candidate
-	if c == "" || d.State.Stable == "" || seen.Replicas == 0 || seen.Versions[c].Serving > 0 || w.plan.Strategy == rollout.Recreate {
+	if c == "" || d.State.Stable == "" || seen.Replicas == 0 || seen.Versions[c].Serving > 0 || seen.Versions[d.State.Stable].Serving == 0 ||
+		w.plan.Strategy == rollout.Recreate {
 		return
 	}
 	if !d.State.LookedAt.Equal(seen.Now) || d.Reason == rollout.ReasonClockSetBack || d.State.Route.Open || prev.Candidate != c {
 		return
 	}
-	if d.State.Phase == rollout.Finishing && (seen.Versions[d.State.Stable].Serving == 0 || prev.Most == 0 || prev.Replicas != seen.Replicas) {
-		return // nothing is there to take over, or nothing has come up yet
+	if d.State.Phase == rollout.Finishing && (prev.Most == 0 || prev.Replicas != seen.Replicas) {
+		return // nothing has come up yet
 	}
 	if d.State.Route.Reaches(c) {
 		w.fail("I7 a lost candidate loses its weight at once", "%s has no serving instance in %s, and the route is told: %s", c, d.State.Phase, d.State.Route)
@@ -77,7 +80,7 @@ func (w *world) checkDead(prev rollout.State, seen rollout.Snapshot, d rollout.D
 }
 
 // checkAction holds an action against the truth, before it is carried out.
-func (w *world) checkAction(prev rollout.State, seen rollout.Snapshot, d rollout.Decision, a rollout.Action) {
+func (w *world) checkAction(seen rollout.Snapshot, d rollout.Decision, a rollout.Action) {
 	switch a.Kind {
 	case rollout.Scale:
 		v := w.version(a.Version)
@@ -92,12 +95,14 @@ func (w *world) checkAction(prev rollout.State, seen rollout.Snapshot, d rollout
 			w.checkShrink(seen, d, v, a.Replicas)
 		}
 	case rollout.SetRoute:
-		w.checkRoute(prev, seen, d, *a.Route)
+		if !w.control.saved.Route.Equal(*a.Route) {
+			w.fail("I5 a crash costs only time", "the route %s is applied and the saved state knows nothing of it", a.Route)
+		}
 	case rollout.WriteBack:
 		w.checkWriteBack(a)
 	case rollout.Remove:
 		v := w.version(a.Version)
-		if len(v.instances) > 0 || w.reaches(a.Version) {
+		if len(v.instances) > 0 || w.reaches(a.Version) && d.State.Stable != "" {
 			w.fail("I2 nothing that may be sent traffic is taken out", "remove of %s with %d instances", a.Version, len(v.instances))
 		}
 	case rollout.Release:
@@ -130,12 +135,16 @@ func (w *world) checkShrink(seen rollout.Snapshot, d rollout.Decision, v *versio
 	if w.plan.Strategy == rollout.Recreate || seen.Replicas == 0 || w.plane.tamperedWith() {
 		return
 	}
-	if n == 0 && d.State.Stable != "" && w.reaches(v.name) {
+	if d.State.Stable == "" {
+		return // a first version that was never let in
+	}
+	if n == 0 && w.reaches(v.name) {
 		w.fail("I2 nothing that may be sent traffic is scaled down", "%s to 0 in %s while %s", v.name, d.State.Phase, w.plane.routes())
 		return
 	}
-	left := min(n, v.serving())
-	if left == v.serving() {
+	serving := max(v.serving(), seen.Versions[v.name].Serving)
+	left := min(n, serving)
+	if left == serving {
 		return // only what does not serve goes
 	}
 	spare := w.spare()
@@ -146,12 +155,12 @@ func (w *world) checkShrink(seen rollout.Snapshot, d rollout.Decision, v *versio
 	before := 0
 	for _, u := range w.versions {
 		if w.plane.api.Weights[u.name] > 0 || w.plane.api.Open {
-			before += u.serving()
+			before += max(u.serving(), seen.Versions[u.name].Serving) // what fell over since the look is nobody's decision
 		}
 	}
 	after := before
 	if w.plane.api.Weights[v.name] > 0 || w.plane.api.Open {
-		after -= v.serving() - left
+		after -= serving - left
 	}
 	if floor := seen.Replicas - spare; after < min(before, floor) {
 		w.fail("I4 capacity does not fall below what is declared", "%s to %d in %s leaves %d serving of %d, %s",
@@ -175,15 +184,15 @@ func bound(n, replicas int) int {
 	return min(100, (100*n+replicas-1)/replicas)
 }
 
-// checkRoute: weight goes where it can be carried, and forward only from what has really arrived.
-func (w *world) checkRoute(prev rollout.State, seen rollout.Snapshot, d rollout.Decision, r rollout.Route) {
-	if !w.control.saved.Route.Equal(r) {
-		w.fail("I5 a crash costs only time", "the route %s is applied and the saved state knows nothing of it", r)
+// checkTold: weight goes where it can be carried, and forward only from what has really arrived. A route that is written once
+// more was judged when it was told.
+func (w *world) checkTold(prev rollout.State, seen rollout.Snapshot, d rollout.Decision) {
+	st, r := d.State, d.State.Route
+	if r.Equal(prev.Route) || prev.Phase == rollout.Unseen {
 		return
 	}
-	st := d.State
 	for v, weight := range r.Weights {
-		if r.Open || seen.Replicas == 0 || weight <= w.plane.live.Weights[v] && !w.plane.live.Open {
+		if r.Open || seen.Replicas == 0 || weight <= prev.Route.Weights[v] && !prev.Route.Open {
 			continue
 		}
 		other := st.Stable
@@ -196,7 +205,7 @@ func (w *world) checkRoute(prev rollout.State, seen rollout.Snapshot, d rollout.
 		}
 		if weight > bound(seen.Versions[v].Serving+w.spare(), seen.Replicas) && r.Weights[other] < room {
 			w.fail("I1 a weight has the instances that carry it", "%s gets %d %% with %d serving of %d in %s, was %s",
-				v, weight, seen.Versions[v].Serving, seen.Replicas, st.Phase, w.plane.live)
+				v, weight, seen.Versions[v].Serving, seen.Replicas, st.Phase, prev.Route)
 			return
 		}
 	}
@@ -215,7 +224,7 @@ func (w *world) checkWriteBack(a rollout.Action) {
 		w.fail("a template is only written back over a refused one", "%s over %s in %s", a.Version, a.Over, s.Phase)
 		return
 	}
-	if refused && w.reaches(a.Over) {
+	if refused && w.reaches(a.Over) && len(w.version(a.Over).instances) > 0 {
 		w.fail("I6 traffic is back before the template", "%s over %s while %s", a.Version, a.Over, w.plane.routes())
 	}
 }
@@ -225,6 +234,9 @@ func (w *world) checkServed(when string) {
 	if w.failure != nil || w.plane.tamperedWith() || w.replicas == 0 {
 		return
 	}
+	if w.serving() == 0 && slices.ContainsFunc(w.versions, func(v *version) bool { return v.asked > 0 && v.excused }) {
+		return // a fault took what served last, and nowhere else is any better
+	}
 	w.checkServedBy(w.plane.live, when)
 	for _, t := range w.plane.trailing {
 		w.checkServedBy(t.route, when)
@@ -233,19 +245,7 @@ func (w *world) checkServed(when string) {
 
 func (w *world) checkServedBy(r rollout.Route, when string) {
 	if r.Open {
-		excused := true
-		for _, v := range w.versions {
-			if v.serving() > 0 {
-				return
-			}
-			if v.asked > 0 && !v.excused && v.firstUp > 0 {
-				excused = false
-			}
-		}
-		if !excused && w.control.saved.Stable != "" {
-			w.fail("nothing is lost", "after %s no version serves", when)
-		}
-		return
+		return // traffic follows what serves; see checkOpen
 	}
 	for _, v := range w.versions {
 		sent := r.Weights[v.name] > 0 || r.To == v.name && r.Match != nil
@@ -253,6 +253,25 @@ func (w *world) checkServedBy(r rollout.Route, when string) {
 			w.fail("nothing is lost", "after %s requests go to %s, which has no serving instance; %s", when, v.name, w.plane.routes())
 		}
 	}
+}
+
+// checkOpen: where traffic follows what serves, no action takes the last that does.
+func (w *world) checkOpen(before int, seen rollout.Snapshot, what string) {
+	open := w.plane.live.Open
+	for _, t := range w.plane.trailing {
+		open = open || t.route.Open
+	}
+	if open && before > 0 && w.serving() == 0 && seen.Replicas > 0 && w.plan.Strategy != rollout.Recreate && w.control.saved.Stable != "" {
+		w.fail("nothing is lost", "after %s no version serves", what)
+	}
+}
+
+// serving counts the serving instances of all versions.
+func (w *world) serving() (n int) {
+	for _, v := range w.versions {
+		n += v.serving()
+	}
+	return n
 }
 
 // checkAnswers: an order is answered once.
