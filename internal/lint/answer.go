@@ -24,6 +24,9 @@ func ParseAnswer(rules []Rule, text string) (key, value string, err error) {
 	for _, rule := range rules {
 		for _, ask := range rule.Asks {
 			if ask.Key == name {
+				if err := ask.Check(value); err != nil {
+					return "", "", fmt.Errorf("--set %s: %w", text, err)
+				}
 				return key, value, nil
 			}
 			known = append(known, ask.Key)
@@ -31,6 +34,33 @@ func ParseAnswer(rules []Rule, text string) (key, value string, err error) {
 	}
 	slices.Sort(known)
 	return "", "", fmt.Errorf("--set %s: no rule asks for %s; the keys are %s", text, name, strings.Join(slices.Compact(known), ", "))
+}
+
+// IsDuration takes times of at least a second.
+func IsDuration(answer string) error {
+	if d, ok := Duration(answer); !ok || d < time.Second {
+		return fmt.Errorf("%q is no time of at least 1s: write 40s, 2m or 40", answer)
+	}
+	return nil
+}
+
+// IsEndpoint takes a path, with or without a port.
+func IsEndpoint(answer string) error {
+	path, port, _ := strings.Cut(answer, ":")
+	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path+port, " \t\n#\"'{}[]:,&*!|>%@`") {
+		return fmt.Errorf("%q is no path: write /ready or /ready:8081", answer)
+	}
+	return nil
+}
+
+// OneOf takes some words and no others.
+func OneOf(words ...string) func(string) error {
+	return func(answer string) error {
+		if !slices.Contains(words, answer) {
+			return fmt.Errorf("%q is not an answer: write %s", answer, strings.Join(words, " or "))
+		}
+		return nil
+	}
 }
 
 // Of is the answer for an object: its own, else the one for all.

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"bytes"
+	"slices"
 
 	"gapless.dev/gapless/internal/lint/manifest"
 )
@@ -21,6 +22,7 @@ const rounds = 5
 // Fix mends what can be mended without guessing, and returns the files' new text and the changes that have to be made by hand. A
 // second Fix of its result changes nothing.
 func Fix(rules []Rule, files []*manifest.File, answers Answers, checked *CheckReport) (fixed []Fixed, refused []error) {
+	files = slices.Clone(files)
 	for _, f := range files {
 		fixed = append(fixed, Fixed{Name: f.Name, Before: f.Text(), After: f.Text()})
 	}

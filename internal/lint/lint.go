@@ -69,6 +69,8 @@ type Question struct {
 	Key string `json:"key"`
 	// Text asks for it, with an example of an answer.
 	Text string `json:"text"`
+	// Check refuses answers that are none, with the reason.
+	Check func(answer string) error `json:"-"`
 }
 
 // A Finding is one place that breaks a rule.
@@ -144,3 +146,6 @@ func Worst(all []Finding) (Severity, bool) {
 	}
 	return "", false
 }
+
+// Known reports whether s is a severity at all.
+func (s Severity) Known() bool { return slices.Contains(Severities, s) }

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
+
+	"gapless.dev/gapless/internal/lint/manifest"
 )
 
 // A Result is everything that one run has to say.
@@ -15,6 +18,8 @@ type Result struct {
 	// Objects is how many objects were read, Workloads how many of them keep pods.
 	Objects   int `json:"objects"`
 	Workloads int `json:"workloads"`
+	// Problems are the places that could not be read. What they hold was not judged.
+	Problems []manifest.Problem `json:"problems,omitempty"`
 
 	rules []Rule
 }
@@ -50,8 +55,8 @@ func (r Result) JSON(w io.Writer) error {
 	return enc.Encode(r)
 }
 
-// Text writes the result for people. A reason is given at the first finding that has it.
-func (r Result) Text(w io.Writer) error {
+// Text writes the result for people, in lines of a width (0: of any). A reason is given at the first finding that has it.
+func (r Result) Text(w io.Writer, width int) error {
 	var b strings.Builder
 	said := map[string]bool{}
 	for _, f := range r.Findings {
@@ -60,22 +65,39 @@ func (r Result) Text(w io.Writer) error {
 			head += "  " + f.Field
 		}
 		if f.Ignored != "" {
-			fmt.Fprintf(&b, "%s\n    ignored: %s\n\n", head, f.Ignored)
+			fmt.Fprintf(&b, "%s\n%s\n", head, wrap("    ", "ignored: "+f.Ignored, width))
 			continue
 		}
-		fmt.Fprintf(&b, "%s\n    %s\n", head, f.What)
+		b.WriteString(head + "\n" + wrap("    ", f.What, width))
 		if !said[f.Why] {
-			fmt.Fprintf(&b, "    why: %s\n", f.Why)
+			b.WriteString(wrap("    ", "why: "+f.Why, width))
 			said[f.Why] = true
 		}
-		fmt.Fprintf(&b, "    fix: %s\n\n", fixOf(f))
+		b.WriteString(wrap("    ", "fix: "+fixOf(f), width) + "\n")
 	}
 	for _, what := range r.NotSeen {
-		fmt.Fprintf(&b, "not seen: %s\n", what)
+		b.WriteString(wrap("", "not seen: "+what, width))
 	}
 	b.WriteString(r.Summary() + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// wrap breaks a text into lines that begin with lead, the later ones a little further to the right.
+func wrap(lead, text string, width int) string {
+	var b strings.Builder
+	line := lead
+	for word := range strings.FieldsSeq(text) {
+		if width > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width && strings.TrimSpace(line) != "" {
+			b.WriteString(line + "\n")
+			line = lead + "     "
+		}
+		if strings.TrimSpace(line) != "" {
+			line += " "
+		}
+		line += word
+	}
+	return b.String() + line + "\n"
 }
 
 func fixOf(f Finding) string {

@@ -62,7 +62,7 @@ func judgeExample(t *testing.T, list []lint.Rule, name string) {
 		t.Fatal("nothing found")
 	}
 	var out bytes.Buffer
-	if err := result.Text(&out); err != nil {
+	if err := result.Text(&out, 120); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, goldenName(base, "findings"), out.Bytes())

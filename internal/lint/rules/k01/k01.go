@@ -23,7 +23,7 @@ var Rule = lint.Rule{
 	Check:  check,
 }
 
-var ask = lint.Question{Key: "K1.ready", Text: "path of the readiness endpoint, with its port if it has its own: /ready or /ready:8081"}
+var ask = lint.Question{Key: "K1.ready", Text: "path of the readiness endpoint, with its port if it has its own: /ready or /ready:8081", Check: lint.IsEndpoint}
 
 func check(w *lint.World) []lint.Finding {
 	var all []lint.Finding
@@ -70,7 +70,7 @@ func endpoint(w *lint.World, one *lint.Workload, c lint.Container) (path, port s
 			}
 		}
 	}
-	return path, port, strings.HasPrefix(path, "/") && !strings.ContainsAny(path+port, " \t\n#\"'{}[]") && port != ""
+	return path, port, strings.HasPrefix(path, "/") && port != ""
 }
 
 func same(w *lint.World, one *lint.Workload, probe manifest.Value) lint.Finding {

@@ -18,14 +18,14 @@ var Rule = lint.Rule{
 	Source: "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination",
 	Fix:    lint.Auto,
 	Asks: []lint.Question{
-		{Key: "K2.inflight", Text: "how long the slowest request may take (default 20s)"},
+		{Key: "K2.inflight", Text: "how long the slowest request may take (default 20s)", Check: lint.IsDuration},
 		askPreStop,
 	},
 	Limits: "A service that waits by itself cannot be seen unless it says so by GAPLESS_DRAIN. What an exec or httpGet hook takes is read only as far as it sleeps.",
 	Check:  check,
 }
 
-var askPreStop = lint.Question{Key: "K2.prestop", Text: "how long the pod goes on serving before it is told to stop, for a service that does not drain by itself: 5s"}
+var askPreStop = lint.Question{Key: "K2.prestop", Text: "how long the pod goes on serving before it is told to stop, for a service that does not drain by itself: 5s", Check: lint.IsDuration}
 
 func check(w *lint.World) []lint.Finding {
 	var all []lint.Finding

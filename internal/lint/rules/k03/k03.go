@@ -25,8 +25,8 @@ var Rule = lint.Rule{
 }
 
 var (
-	askStart    = lint.Question{Key: "K3.start", Text: "how long the service takes to start, measured: 40s"}
-	askDeadline = lint.Question{Key: "K3.deadline", Text: "how long a rollout may stand still before it counts as failed, above the startup budget: 15m"}
+	askStart    = lint.Question{Key: "K3.start", Text: "how long the service takes to start, measured: 40s", Check: lint.IsDuration}
+	askDeadline = lint.Question{Key: "K3.deadline", Text: "how long a rollout may stand still before it counts as failed, above the startup budget: 15m", Check: lint.IsDuration}
 )
 
 func check(w *lint.World) []lint.Finding {

@@ -23,7 +23,7 @@ var Rule = lint.Rule{
 	Check:  check,
 }
 
-var askStrategy = lint.Question{Key: "K4.strategy", Text: "may old and new pods run side by side? then RollingUpdate"}
+var askStrategy = lint.Question{Key: "K4.strategy", Text: "may old and new pods run side by side? then RollingUpdate", Check: lint.OneOf("RollingUpdate")}
 
 const oneMore = "type: RollingUpdate\nrollingUpdate:\n  maxSurge: 1\n  maxUnavailable: 0\n"
 

@@ -25,8 +25,8 @@ var Rule = lint.Rule{
 }
 
 var (
-	askReady = lint.Question{Key: "K9.minReady", Text: "how long the load balancer takes to register a pod: 30s"}
-	askDrain = lint.Question{Key: "K9.drain", Text: "how long the load balancer goes on sending to a pod that was taken out: 90s"}
+	askReady = lint.Question{Key: "K9.minReady", Text: "how long the load balancer takes to register a pod: 30s", Check: lint.IsDuration}
+	askDrain = lint.Question{Key: "K9.drain", Text: "how long the load balancer goes on sending to a pod that was taken out, at least 60s: 90s", Check: lint.IsDuration}
 )
 
 const (

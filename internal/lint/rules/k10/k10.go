@@ -25,7 +25,7 @@ var Rule = lint.Rule{
 // own setting is, written where lint can read it.
 const Annotation = "gapless.dev/readiness"
 
-var ask = lint.Question{Key: "K10.readiness", Text: "what does the service's readiness do after SIGTERM? ServeTerminating (stays) or Flip (turns 503)"}
+var ask = lint.Question{Key: "K10.readiness", Text: "what does the service's readiness do after SIGTERM? ServeTerminating (stays) or Flip (turns 503)", Check: lint.OneOf("ServeTerminating", "Flip")}
 
 func check(w *lint.World) []lint.Finding {
 	var all []lint.Finding
