@@ -15,6 +15,7 @@ type track struct {
 	accepted time.Time
 	state    atomic.Int32  // http.ConnState; stays StateNew where nobody tells
 	reads    atomic.Uint32 // how often bytes came
+	idleAt   atomic.Uint32 // reads, when it last became idle
 	http2    atomic.Bool   // it began with the preface of HTTP/2 without TLS
 	over     atomic.Pointer[tls.Conn]
 	told     atomic.Bool // counted as a new connection during the drain
@@ -91,10 +92,22 @@ func connState(c net.Conn, state http.ConnState) {
 	if t == nil {
 		return
 	}
+	if state == http.StateIdle {
+		t.idleAt.Store(t.reads.Load())
+	}
 	t.state.Store(int32(state))
 	if over, ok := c.(*tls.Conn); ok && state == http.StateNew {
 		t.over.Store(over)
 	}
+}
+
+// idle reports whether the connection waits for a request, and whether that
+// has begun to come.
+func (t *track) idle() (idle, begun bool) {
+	if http.ConnState(t.state.Load()) != http.StateIdle {
+		return false, false
+	}
+	return true, t.reads.Load() != t.idleAt.Load() || pending(t.raw)
 }
 
 // speaksHTTP2 is asked of idle connections only: during its handshake a TLS

@@ -35,25 +35,23 @@ func (s *Service) listen(ln net.Listener) *listener {
 // Accept ends with net.ErrClosed when the listener has stopped and all of its
 // queue has been handed out.
 func (l *listener) Accept() (net.Conn, error) {
-	for {
-		if c := l.nextRescued(); c != nil {
-			return l.keep(c), nil
-		}
-		c, err := l.Listener.Accept()
-		if err == nil {
-			return l.keep(c), nil
-		}
-		if !l.stopping.Load() {
-			return nil, err
-		}
-		// Accept and close in one goroutine with nothing between: whoever
-		// connects in between would be reset.
-		l.drainQueue()
-		if c := l.nextRescued(); c != nil {
-			return l.keep(c), nil
-		}
-		return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
+	if c := l.nextRescued(); c != nil {
+		return l.keep(c), nil
 	}
+	c, err := l.Listener.Accept()
+	if err == nil {
+		return l.keep(c), nil
+	}
+	if !l.stopping.Load() {
+		return nil, err
+	}
+	// Accept and close in one goroutine with nothing between: whoever
+	// connects in between would be reset.
+	l.drainQueue()
+	if c := l.nextRescued(); c != nil {
+		return l.keep(c), nil
+	}
+	return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
 }
 
 // Close is for the server's own shutdown; after a stop there is nothing left

@@ -48,7 +48,8 @@ func (s *Service) quiesce() Cut {
 	// when the last of their calls has ended.
 	others := s.shutdownOthers(ctx)
 	s.until(func() bool { return !s.busy() && others.none() })
-	s.until(s.closeIdle)
+	slowest := time.Now().Add(patience) // a header may take this long, no longer
+	s.until(func() bool { return s.closeIdle() || time.Now().After(slowest) })
 	s.shutdownHTTP(ctx)
 
 	// Whatever runs now is cut, also what ends in the moment that is left to
@@ -87,38 +88,48 @@ func (s *Service) sum() (total tally) {
 }
 
 // still is for how long an idle connection must have been silent, twice
-// looked at, to be closed: long enough for bytes that were read to have become
-// a request.
+// looked at, to be closed: for a byte that net/http reads ahead while it
+// answers, the first look may come too early.
 const still = 20 * time.Millisecond
 
 // closeIdle closes the HTTP/1 connections that wait for a next request, where
-// none has begun to come; true when there are none left. net/http would close
+// none has begun to come; done when there are none left. net/http would close
 // them by state alone, also when half a header has been read. HTTP/2 has a
 // goodbye of its own and is left to Shutdown.
-func (s *Service) closeIdle() bool {
-	before := make(map[*track]uint32)
-	for _, l := range s.listeners {
-		if l.foreign {
-			continue
-		}
-		for _, t := range l.tracks() {
-			state := http.ConnState(t.state.Load())
-			if state == http.StateIdle && !t.speaksHTTP2() {
-				before[t] = t.reads.Load()
-			}
-		}
-	}
-	if len(before) == 0 {
-		return !s.busy()
+func (s *Service) closeIdle() (done bool) {
+	waiting, begun := s.idle()
+	if len(waiting) == 0 {
+		return !begun && !s.busy()
 	}
 	time.Sleep(still)
-	for t, reads := range before {
-		if http.ConnState(t.state.Load()) == http.StateIdle && t.reads.Load() == reads && !pending(t.raw) {
+	for _, t := range waiting {
+		if idle, begun := t.idle(); idle && !begun {
 			t.forget()
 			t.raw.Close()
 		}
 	}
 	return false
+}
+
+// idle lists the HTTP/1 connections that wait for a request, and says whether
+// on others one has begun to come.
+func (s *Service) idle() (waiting []*track, begun bool) {
+	for _, l := range s.listeners {
+		if l.foreign {
+			continue
+		}
+		for _, t := range l.tracks() {
+			idle, asking := t.idle()
+			switch {
+			case !idle || t.speaksHTTP2():
+			case asking:
+				begun = true
+			default:
+				waiting = append(waiting, t)
+			}
+		}
+	}
+	return waiting, begun
 }
 
 // shutdownHTTP ends what is idle: HTTP/2 connections, with a GOAWAY.
@@ -170,6 +181,7 @@ func (s *Service) shutdownOthers(ctx context.Context) *ending {
 		}
 		e.left = append(e.left, srv.name)
 		go func() {
+			s.waitHandedOver(ctx, srv)
 			if err := srv.srv.Shutdown(ctx); err != nil {
 				return // cut; stays in the set
 			}
@@ -184,4 +196,18 @@ func (s *Service) shutdownOthers(ctx context.Context) *ending {
 		}()
 	}
 	return e
+}
+
+// waitHandedOver waits until a server has taken all connections that were
+// accepted for it: one that has been told to stop would drop them.
+func (s *Service) waitHandedOver(ctx context.Context, srv *server) {
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for srv.ln.tally().young > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -87,14 +86,4 @@ func poll(ctx context.Context, every time.Duration, url string) func() []answer 
 		polling.Wait()
 		return answers
 	}
-}
-
-// listening reports whether somebody accepts connections there.
-func listening(addr string) bool {
-	c, err := net.DialTimeout("tcp", addr, patience)
-	if err != nil {
-		return false
-	}
-	c.Close()
-	return true
 }
