@@ -119,14 +119,11 @@ func (c *Cluster) Keep() error {
 // Healthy is nil when every component runs and every node is Ready.
 func (c *Cluster) Healthy(ctx context.Context) error {
 	for _, h := range c.hosts() {
-		all, err := h.components(ctx)
-		if err != nil {
+		if _, err := h.components(ctx); err != nil {
 			return err
 		}
-		for name, status := range all {
-			if !status.Running {
-				return h.explain(name, errors.New("it ended with "+status.Exit))
-			}
+		if err := h.ended(ctx); err != nil {
+			return err
 		}
 	}
 	return c.api.nodesReady(ctx, len(c.nodes))

@@ -198,35 +198,26 @@ func (h *host) components(ctx context.Context) (map[string]componentStatus, erro
 	return all, nil
 }
 
-// ready waits until a component answers a probe. It gives up at once when the component ends.
+// ready waits until a component answers a probe.
 func (h *host) ready(ctx context.Context, name string, probe func() error) error {
-	err := poll(ctx, func() error {
-		failed := probe()
-		if failed == nil {
-			return nil
-		}
-		all, err := h.components(ctx)
-		if err != nil {
-			return failed
-		}
-		if status := all[name]; !status.Running {
-			return stop(fmt.Errorf("it ended with %s", status.Exit))
-		}
-		return failed
-	})
-	if err != nil {
+	if err := poll(ctx, probe); err != nil {
 		return h.explain(name, err)
 	}
 	return nil
 }
 
-// runs is nil while a component runs, or when the host does not answer: that is for others to find.
-func (h *host) runs(ctx context.Context, name string) error {
+// ended is the first component found that runs no more, explained; nil when there is none, or when the host does not answer.
+func (h *host) ended(ctx context.Context) error {
 	all, err := h.components(ctx)
-	if err != nil || all[name].Running {
+	if err != nil {
 		return nil
 	}
-	return h.explain(name, errors.New("it ended with "+all[name].Exit))
+	for name, status := range all {
+		if !status.Running {
+			return h.explain(name, errors.New("it ended with "+status.Exit))
+		}
+	}
+	return nil
 }
 
 // explain adds what a component said last.

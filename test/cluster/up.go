@@ -93,24 +93,8 @@ func (c *Cluster) abandon() error {
 }
 
 func (c *Cluster) bringUp(ctx context.Context, bin binaries) error {
-	if err := copyTool(c.tool()); err != nil {
-		return err
-	}
-	if err := writePKI(c.folder, c.plan, c.record.Nodes); err != nil {
-		return err
-	}
-	pause := filepath.Join(c.folder, "pause.tar")
-	archive, err := os.Create(pause)
+	pause, err := c.prepare(bin)
 	if err != nil {
-		return err
-	}
-	if err := errors.Join(WriteImage(archive, pauseImage, bin.path("pause")), archive.Close()); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Join(c.folder, "bin"), 0o755); err != nil {
-		return err
-	}
-	if err := os.Symlink(bin.path("kubectl"), filepath.Join(c.folder, "bin", "kubectl")); err != nil {
 		return err
 	}
 	if err := c.makeHosts(ctx); err != nil {
@@ -124,6 +108,56 @@ func (c *Cluster) bringUp(ctx context.Context, bin binaries) error {
 	}
 	c.say("%d hosts wired", len(c.nodes)+1)
 
+	// Whatever is waited for, a component that ends is the reason why it does not come.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go c.watchForEnds(ctx, cancel)
+	err = c.startAll(ctx, bin, pause)
+	if death := (endedError{}); errors.As(context.Cause(ctx), &death) {
+		return death
+	}
+	return err
+}
+
+// endedError says that a component has ended, in the words of explain.
+type endedError struct{ error }
+
+func (c *Cluster) watchForEnds(ctx context.Context, cancel context.CancelCauseFunc) {
+	poll(ctx, func() error { //nolint:errcheck // it is told by cancel
+		for _, h := range c.hosts() {
+			if err := h.ended(ctx); err != nil {
+				cancel(endedError{err})
+				return nil
+			}
+		}
+		return errors.New("all run")
+	})
+}
+
+// prepare writes what hosts need into the state folder and returns the archive of the pause image.
+func (c *Cluster) prepare(bin binaries) (string, error) {
+	if err := copyTool(c.tool()); err != nil {
+		return "", err
+	}
+	if err := writePKI(c.folder, c.plan, c.record.Nodes); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Join(c.folder, "bin"), 0o755); err != nil {
+		return "", err
+	}
+	if err := os.Symlink(bin.path("kubectl"), filepath.Join(c.folder, "bin", "kubectl")); err != nil {
+		return "", err
+	}
+	pause := filepath.Join(c.folder, "pause.tar")
+	archive, err := os.Create(pause)
+	if err != nil {
+		return "", err
+	}
+	return pause, errors.Join(WriteImage(archive, pauseImage, bin.path("pause")), archive.Close())
+}
+
+// startAll starts the components: containerd needs no API server, all else on a node does.
+func (c *Cluster) startAll(ctx context.Context, bin binaries, pause string) error {
 	runtimes := make(chan error, 1)
 	go func() {
 		runtimes <- c.onNodes(func(number int) error { return c.startRuntime(ctx, number, pause) })
@@ -214,21 +248,11 @@ func (c *Cluster) settled(ctx context.Context) error {
 	if err := c.control.ready(ctx, "kube-controller-manager", func() error { return c.api.get(ctx, account, nil) }); err != nil {
 		return err
 	}
-	err := poll(ctx, func() error {
-		missing := c.api.nodesReady(ctx, len(c.nodes))
-		if missing == nil {
-			return nil
-		}
-		if err := c.onNodes(func(number int) error { return c.nodes[number-1].runs(ctx, "kubelet") }); err != nil {
-			return stop(err)
-		}
-		return missing
-	})
-	if err != nil {
+	if err := poll(ctx, func() error { return c.api.nodesReady(ctx, len(c.nodes)) }); err != nil {
 		return fmt.Errorf("nodes: %w", err)
 	}
 	c.say("%d nodes Ready", len(c.nodes))
-	err = c.control.ready(ctx, "coredns", func() error { return c.resolves(ctx, "kubernetes.default.svc.cluster.local") })
+	err := c.control.ready(ctx, "coredns", func() error { return c.resolves(ctx, "kubernetes.default.svc.cluster.local") })
 	if err != nil {
 		return err
 	}
