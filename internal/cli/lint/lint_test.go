@@ -48,7 +48,7 @@ spec:
 func TestLint_ExitCodesAndMessages(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"good.yaml": good, "bad.yaml": bad, "broken.yaml": broken, "values.yaml": "a: 1\n", "notes.yaml": strings.Replace(bad, "maxSurge: 0", "maxSurge: 1", 1), "report.json": `{"rules":[{"id":"Z5","result":"pass"}],"startMs":4000}`,
+		"good.yaml": good, "bad.yaml": bad, "broken.yaml": broken, "values.yaml": "a: 1\n", "notes.yaml": strings.Replace(bad, "maxUnavailable: 1, maxSurge: 0", "maxSurge: 1", 1), "report.json": `{"rules":[{"id":"Z5","result":"pass"}],"startMs":4000}`,
 		"chart/Chart.yaml": "name: x\n", "chart/templates/a.yaml": "a: {{ b }}: c\n", ".hidden/x.yaml": broken, "notes.txt": "x",
 	} {
 		file(t, filepath.Join(dir, name), text)
