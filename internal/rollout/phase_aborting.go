@@ -19,6 +19,12 @@ func aborting(l *look) {
 	if l.s.Stable == "" {
 		l.scale(l.s.Candidate, 0) // it never had traffic
 	}
+	if !l.seen.Now.After(l.s.PhaseAt) {
+		// What the look that the abort began with does not show may have been started just after it.
+		l.say(ReasonStopping, "%s goes", l.s.Candidate)
+		l.lookAt(l.seen.Now)
+		return
+	}
 	if !l.retire(l.s.Candidate) {
 		return
 	}

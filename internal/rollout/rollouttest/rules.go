@@ -15,6 +15,7 @@ type watch struct {
 	used     int64           // the promote that let the rollout past its last manual stop
 	revision int
 	calm     int // looks in a row that found nothing to do
+	fought   bool // somebody may have written the refused template again since the last abort began
 }
 
 // checkDecision holds a decision against the rules that need nothing but what was given to the engine.
@@ -291,6 +292,9 @@ func (t *watch) follow(w *world, d rollout.Decision, prev rollout.State) {
 	if back := s.Aborted; back != nil && back.Refused {
 		t.refused = back.Version
 	}
+	if s.Phase == rollout.Aborting && prev.Phase != rollout.Aborting {
+		t.fought = !w.quiet
+	}
 	if s.Revision != t.revision {
 		ordered := false
 		for _, a := range d.Answers {
@@ -316,6 +320,9 @@ func (t *watch) follow(w *world, d rollout.Decision, prev rollout.State) {
 func (w *world) resting() bool {
 	s := w.control.saved
 	if s.Phase == rollout.Idle && w.taken || s.Phase != rollout.Idle && s.Phase != rollout.Held {
+		return false
+	}
+	if r := s.Reason; r != rollout.ReasonServing && r != rollout.ReasonAborted && r != rollout.ReasonHeld {
 		return false
 	}
 	stable := w.version(s.Stable)
@@ -344,6 +351,8 @@ func (w *world) checkRest() {
 		w.fail(rule, "%s serves and the template asks for %s", s.Stable, w.wanted)
 	case s.Phase == rollout.Held && w.wanted != s.Rejected:
 		w.fail(rule, "%s is held and the template asks for %s", s.Rejected, w.wanted)
+	case s.Phase == rollout.Held && !w.watch.fought:
+		w.fail(rule, "%s was refused and nobody wrote its template again, but it is there", s.Rejected)
 	case s.Phase == rollout.Idle && w.taken:
 		w.fail(rule, "the app was not given back")
 	}

@@ -4,6 +4,8 @@ import (
 	"flag"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 var (
@@ -33,4 +35,30 @@ func play(t *testing.T, seed uint64) {
 		return
 	}
 	t.Fatalf("%v\n%s\nagain: go test ./internal/rollout/rollouttest -run %s -seed=%d", f, strings.Join(f.Trace, "\n"), t.Name(), seed)
+}
+
+// TestBroken_IsCaught shows that the worlds notice: each broken engine breaks a rule within the schedules.
+func TestBroken_IsCaught(t *testing.T) {
+	for _, e := range Broken {
+		t.Run(e.Name, func(t *testing.T) {
+			for s := uint64(1); s <= uint64(*schedules); s++ {
+				if f := Run(s, e, false); f != nil {
+					t.Logf("caught after %d schedules: %s: %s", s, f.Rule, f.What)
+					return
+				}
+			}
+			t.Fatalf("not caught in %d schedules", *schedules)
+		})
+	}
+}
+
+// TestWorld_FollowsFromItsSeed plays a world twice.
+func TestWorld_FollowsFromItsSeed(t *testing.T) {
+	broken := Broken[0]
+	for s := uint64(1); s < 200; s++ {
+		a, b := Run(s, broken, true), Run(s, broken, true)
+		if diff := cmp.Diff(a, b); diff != "" {
+			t.Fatalf("seed %d differs from itself:\n%s", s, diff)
+		}
+	}
 }

@@ -1,0 +1,196 @@
+package rollouttest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"gapless.dev/gapless/internal/rollout"
+)
+
+// Broken are engines that are wrong on purpose, each in one way. They are the proof that the worlds would notice.
+var Broken = []Engine{
+	{Name: "does not drain", Breaks: "I2", Decide: lies(func(p *rollout.Plan, _ *rollout.State, _ *rollout.Snapshot) { p.Drain = 0 })},
+	{Name: "shrinks before it shifts", Breaks: "I2, I3", Decide: edits(shrinkWithRoute)},
+	{Name: "swaps without reading back", Breaks: "I2, I3", Decide: lies(believeRoute)},
+	{Name: "gives weight to an empty candidate", Breaks: "I1", Decide: lies(fullCandidate)},
+	{Name: "gives weight before all of it serves", Breaks: "I1", Decide: lies(roundUpCandidate)},
+	{Name: "brings no capacity back on abort", Breaks: "I6, I8", Decide: edits(noCapacityOnAbort)},
+	{Name: "brings traffic back before capacity on abort", Breaks: "I6", Decide: lies(fullStableOnAbort)},
+	{Name: "makes two writes in a breath", Breaks: "I3", Decide: twoBreathsInOne},
+	{Name: "forgets the refused version", Breaks: "Held", Decide: lies(func(_ *rollout.Plan, s *rollout.State, _ *rollout.Snapshot) { s.Rejected = "" })},
+	{Name: "ignores the deadline", Breaks: "I8", Decide: lies(func(p *rollout.Plan, _ *rollout.State, _ *rollout.Snapshot) { p.Deadline = 0 })},
+	{Name: "saves after it acted", Breaks: "I5", Decide: Right.Decide, SavesAfter: true},
+	{Name: "trusts late looks", Breaks: "I2, I4", Decide: lies(func(_ *rollout.Plan, s *rollout.State, _ *rollout.Snapshot) { s.LookedAt = time.Time{} })},
+	{Name: "scales stable down when it promotes", Breaks: "I2, I4", Decide: edits(shrinkOnPromote)},
+	{Name: "never gives the app back", Breaks: "I9", Decide: edits(without(rollout.Release))},
+	{Name: "never writes the template back", Breaks: "I9", Decide: edits(without(rollout.WriteBack))},
+	{Name: "never removes what it aborted", Breaks: "I8", Decide: edits(without(rollout.Remove))},
+	{Name: "decides otherwise each time", Breaks: "I5", Decide: fickle},
+	{Name: "leaves its weight to a dead candidate", Breaks: "I7", Decide: lies(undeadCandidate)},
+	{Name: "obeys an order again", Breaks: "orders", Decide: lies(func(_ *rollout.Plan, s *rollout.State, _ *rollout.Snapshot) { s.Done = 0 })},
+	{Name: "does not follow scaling", Breaks: "I9", Decide: lies(frozenReplicas)},
+	{Name: "writes back over a newer template", Breaks: "I6", Decide: edits(writeBackOverAnything)},
+	{Name: "removes before the drain", Breaks: "I2", Decide: edits(removeAtOnce)},
+	{Name: "walks past manual stops", Breaks: "promote", Decide: lies(noManualStops)},
+	{Name: "adds weights up to more than there is", Breaks: "I1", Decide: edits(oversum)},
+}
+
+// lies makes an engine that is right about a world that is not so. The lie is told about copies.
+func lies(lie func(*rollout.Plan, *rollout.State, *rollout.Snapshot)) func() Decider {
+	return func() Decider {
+		return func(p rollout.Plan, s rollout.State, seen rollout.Snapshot) rollout.Decision {
+			p.Steps = slices.Clone(p.Steps)
+			seen.Versions = maps.Clone(seen.Versions)
+			done := s.Done
+			lie(&p, &s, &seen)
+			d := rollout.Decide(p, s, seen)
+			d.State.Done = max(d.State.Done, done)
+			return d
+		}
+	}
+}
+
+// edits makes an engine whose right decisions are spoilt before they are carried out.
+func edits(edit func(p rollout.Plan, seen rollout.Snapshot, d *rollout.Decision)) func() Decider {
+	return func() Decider {
+		return func(p rollout.Plan, s rollout.State, seen rollout.Snapshot) rollout.Decision {
+			d := rollout.Decide(p, s, seen)
+			edit(p, seen, &d)
+			return d
+		}
+	}
+}
+
+func without(k rollout.ActionKind) func(rollout.Plan, rollout.Snapshot, *rollout.Decision) {
+	return func(_ rollout.Plan, _ rollout.Snapshot, d *rollout.Decision) {
+		d.Actions = slices.DeleteFunc(slices.Clone(d.Actions), func(a rollout.Action) bool { return a.Kind == k })
+	}
+}
+
+func routed(d *rollout.Decision) bool {
+	return slices.ContainsFunc(d.Actions, func(a rollout.Action) bool { return a.Kind == rollout.SetRoute })
+}
+
+func shrinkWithRoute(_ rollout.Plan, seen rollout.Snapshot, d *rollout.Decision) {
+	if s := d.State; s.Phase == rollout.Promoting && s.Weight() == 100 && routed(d) && seen.Versions[s.Stable].Asked > 0 {
+		d.Actions = append([]rollout.Action{{Kind: rollout.Scale, Version: s.Stable}}, d.Actions...)
+	}
+}
+
+func shrinkOnPromote(_ rollout.Plan, seen rollout.Snapshot, d *rollout.Decision) {
+	if s := d.State; s.Phase == rollout.Promoting && !routed(d) && seen.Versions[s.Stable].Asked > 0 {
+		d.Actions = append(d.Actions, rollout.Action{Kind: rollout.Scale, Version: s.Stable})
+	}
+}
+
+func believeRoute(_ *rollout.Plan, s *rollout.State, seen *rollout.Snapshot) {
+	seen.Route, seen.Grade = s.Route, rollout.Seen
+	s.ToldAt = time.Time{}
+}
+
+func fullCandidate(_ *rollout.Plan, s *rollout.State, seen *rollout.Snapshot) {
+	if c, ok := seen.Versions[s.Candidate]; ok && s.Phase == rollout.Preparing {
+		c.Serving = c.Asked
+		seen.Versions[s.Candidate] = c
+	}
+}
+
+func roundUpCandidate(_ *rollout.Plan, s *rollout.State, seen *rollout.Snapshot) {
+	if c, ok := seen.Versions[s.Candidate]; ok && c.Serving > 0 {
+		c.Serving = max(c.Serving, c.Asked)
+		seen.Versions[s.Candidate] = c
+	}
+}
+
+func undeadCandidate(_ *rollout.Plan, s *rollout.State, seen *rollout.Snapshot) {
+	if c, ok := seen.Versions[s.Candidate]; ok && s.Weight() > 0 {
+		c.Serving = c.Asked
+		seen.Versions[s.Candidate] = c
+	}
+}
+
+func fullStableOnAbort(_ *rollout.Plan, s *rollout.State, seen *rollout.Snapshot) {
+	if st, ok := seen.Versions[s.Stable]; ok && s.Phase == rollout.Aborting {
+		st.Serving = seen.Replicas
+		seen.Versions[s.Stable] = st
+	}
+}
+
+func noCapacityOnAbort(_ rollout.Plan, _ rollout.Snapshot, d *rollout.Decision) {
+	if d.State.Phase == rollout.Aborting {
+		d.Actions = slices.DeleteFunc(slices.Clone(d.Actions), func(a rollout.Action) bool {
+			return a.Kind == rollout.Scale && a.Version == d.State.Stable
+		})
+	}
+}
+
+// twoBreathsInOne takes its own writes for done and decides once more on top of them.
+func twoBreathsInOne() Decider {
+	return func(p rollout.Plan, s rollout.State, seen rollout.Snapshot) rollout.Decision {
+		first := rollout.Decide(p, s, seen)
+		if !routed(&first) {
+			return first
+		}
+		seen.Route, seen.Grade = first.State.Route, rollout.Seen
+		seen.Now = seen.Now.Add(p.Drain + time.Second)
+		second := rollout.Decide(p, first.State, seen)
+		second.Actions = append(first.Actions, second.Actions...)
+		second.Answers = append(first.Answers, second.Answers...)
+		return second
+	}
+}
+
+// fickle counts its own calls.
+func fickle() Decider {
+	calls := 0
+	return func(p rollout.Plan, s rollout.State, seen rollout.Snapshot) rollout.Decision {
+		d := rollout.Decide(p, s, seen)
+		if calls++; calls%7 == 0 {
+			d.Message += fmt.Sprintf(" (look %d)", calls)
+			d.State.Message = d.Message
+		}
+		return d
+	}
+}
+
+func frozenReplicas(_ *rollout.Plan, s *rollout.State, seen *rollout.Snapshot) {
+	if s.Replicas > 0 {
+		seen.Replicas = s.Replicas
+	}
+}
+
+func writeBackOverAnything(_ rollout.Plan, seen rollout.Snapshot, d *rollout.Decision) {
+	if s := d.State; s.Phase == rollout.Aborting && seen.Wanted != s.Stable && s.Stable != "" && !routed(d) {
+		d.Actions = append(d.Actions, rollout.Action{Kind: rollout.WriteBack, Version: s.Stable, Over: seen.Wanted})
+	}
+}
+
+func removeAtOnce(_ rollout.Plan, seen rollout.Snapshot, d *rollout.Decision) {
+	if s := d.State; s.Phase == rollout.Aborting && !routed(d) {
+		if _, there := seen.Versions[s.Candidate]; there {
+			d.Actions = append(d.Actions, rollout.Action{Kind: rollout.Remove, Version: s.Candidate})
+		}
+	}
+}
+
+func noManualStops(p *rollout.Plan, _ *rollout.State, _ *rollout.Snapshot) {
+	p.Manual = false
+	for i := range p.Steps {
+		p.Steps[i].Manual = false
+	}
+}
+
+func oversum(_ rollout.Plan, _ rollout.Snapshot, d *rollout.Decision) {
+	if s := &d.State; routed(d) && len(s.Route.Weights) > 1 {
+		w := maps.Clone(s.Route.Weights)
+		w[s.Candidate]++
+		s.Route.Weights = w
+		for i := range d.Actions {
+			if d.Actions[i].Kind == rollout.SetRoute {
+				d.Actions[i].Route = &s.Route
+			}
+		}
+	}
+}
