@@ -122,6 +122,7 @@ func (s *service) settled() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.looks++
+	s.answered = s.observed
 	close(s.changed)
 	s.changed = make(chan struct{})
 }

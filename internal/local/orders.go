@@ -91,7 +91,8 @@ func (s *service) ask(ctx context.Context, change func() error) (Report, error) 
 	if err == nil {
 		err = s.saveBook()
 	}
-	looks := s.looks
+	s.asked++
+	asked := s.asked
 	s.tell()
 	s.mu.Unlock()
 	if err != nil {
@@ -99,6 +100,6 @@ func (s *service) ask(ctx context.Context, change func() error) (Report, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	s.await(ctx, func() bool { return s.looks > looks })
+	s.await(ctx, func() bool { return s.answered >= asked })
 	return s.status(), nil
 }

@@ -14,6 +14,7 @@ import (
 func (s *service) Observe(context.Context) (controller.Seen, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.observed = s.asked
 	seen := controller.Seen{Plan: s.plan(), State: s.state, Snapshot: rollout.Snapshot{
 		Now: now(), Wanted: s.book.Wanted, Replicas: s.book.Replicas,
 		Versions: map[rollout.Version]rollout.Standing{}, Route: s.data.Route(), Grade: rollout.Acknowledged,

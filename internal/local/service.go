@@ -41,9 +41,12 @@ type service struct {
 	rep     report.Report
 	tally   tally
 	answers map[int64]rollout.Answer
-	looks   int           // settled looks of the loop
-	changed chan struct{} // closed and replaced whenever anything above changes
-	ended   bool          // services are stopped for good: nothing is started any more
+	looks   int // settled looks of the loop
+	// asked counts what people changed, observed is asked as it was at the last look, and answered as it was at the last settled one.
+	// A look that was under way when somebody asked does not count: it has not seen it.
+	asked, observed, answered int
+	changed                   chan struct{} // closed and replaced whenever anything above changes
+	ended                     bool          // services are stopped for good: nothing is started any more
 }
 
 // A book is what people want of an app. It is the user's template here.
