@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -98,31 +97,6 @@ func (s *Service) baseContext(theirs func(net.Listener) context.Context) func(ne
 		context.AfterFunc(s.base, cancel)
 		return ctx
 	}
-}
-
-// isProbe tells health checks from traffic: they go on coming until the end,
-// and a drain that waited for them would never be over.
-func (s *Service) isProbe(r *http.Request) bool {
-	if _, own := s.probed.Load(r.URL.Path); own {
-		return true
-	}
-	agent := r.UserAgent()
-	for _, prefix := range probeAgents {
-		if strings.HasPrefix(agent, prefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// probeAgents are the names by which health checks introduce themselves.
-var probeAgents = []string{
-	"kube-probe/",
-	"gapless-health",
-	"GoogleHC/",
-	"ELB-HealthChecker/",
-	"Envoy/HC",
-	"Consul Health Check",
 }
 
 // noteRequest counts a request that came after the stop, and the connection

@@ -35,9 +35,7 @@ func answerBy(w http.ResponseWriter, r *http.Request, answer func(*Service, http
 		http.Error(w, "not served by kit", http.StatusServiceUnavailable)
 		return
 	}
-	if _, known := s.probed.Load(r.URL.Path); !known {
-		s.probed.Store(r.URL.Path, true)
-	}
+	s.probed.add(r.URL.Path)
 	answer(s, w, r)
 }
 
@@ -56,12 +54,11 @@ func (s *Service) readyz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Service) startupz(w http.ResponseWriter, _ *http.Request) {
-	select {
-	case <-s.ready:
-		io.WriteString(w, "ok\n")
-	default:
+	if !closed(s.ready) {
 		http.Error(w, "starting: waiting for "+strings.Join(s.waitingFor(), ", "), http.StatusServiceUnavailable)
+		return
 	}
+	io.WriteString(w, "ok\n")
 }
 
 // serveHealth starts the health listener, if there is to be one.

@@ -87,7 +87,8 @@ func (s *Service) Phase() Phase {
 }
 
 // OnPhase calls f with every phase that is entered, in order and one at a
-// time. A slow f delays the next call, never the phases themselves.
+// time. A slow f delays the next call, never the phases themselves; only the
+// end waits for it, within the budget.
 func (s *Service) OnPhase(f func(Phase)) { s.onPhase = append(s.onPhase, f) }
 
 // tellPhases runs the OnPhase callbacks until the channel is closed.

@@ -66,9 +66,7 @@ func (s *Service) tryGate(g *gate) {
 func (s *Service) waitingFor() []string {
 	var names []string
 	for _, g := range s.gates {
-		select {
-		case <-g.open:
-		default:
+		if !closed(g.open) {
 			names = append(names, g.name)
 		}
 	}

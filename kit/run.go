@@ -139,10 +139,8 @@ func (s *Service) waitReady() bool {
 			return false
 		}
 	}
-	select {
-	case <-s.stopping:
+	if closed(s.stopping) {
 		return false
-	default:
 	}
 	for _, srv := range s.servers {
 		if err := s.bind(srv); err != nil {
@@ -200,10 +198,18 @@ func (s *Service) serve(srv *server) {
 	} else {
 		err = srv.srv.Serve(srv.ln)
 	}
+	if closed(s.stopping) && closed(srv.ln.closed) {
+		return // by us
+	}
+	s.fail(fmt.Errorf("serve %s: %w", srv.name, err))
+}
+
+func closed(c <-chan struct{}) bool {
 	select {
-	case <-srv.ln.closed: // by us
+	case <-c:
+		return true
 	default:
-		s.fail(fmt.Errorf("serve %s: %w", srv.name, err))
+		return false
 	}
 }
 

@@ -46,7 +46,7 @@ type Service struct {
 	stopWork context.CancelFunc
 	tasks    tasks
 	traffic  traffic
-	probed   sync.Map // paths on which kit's own health handlers were asked
+	probed   paths // on which kit's own health handlers were asked
 
 	ready    chan struct{}
 	draining chan struct{}
