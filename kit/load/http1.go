@@ -210,14 +210,18 @@ func (c *conn1) fresh() bool {
 }
 
 // pool1 keeps HTTP/1 connections. They take turns, oldest first, so that all stay in use:
-// behind a balancer each may lead to another instance.
+// behind a balancer each may lead to another instance. When all are busy more are opened,
+// and kept: to close and open them with every burst would make the burst worse.
 type pool1 struct {
 	mu     sync.Mutex
 	want   int
 	open   int // idle, busy or being opened; without those of New requests
 	idle   []*conn1
+	first  int // of idle; the ones before are taken
 	closed bool
 }
+
+const mostIdle = 1024
 
 func newPool1(want int) *pool1 { return &pool1{want: want} }
 
@@ -225,13 +229,14 @@ func newPool1(want int) *pool1 { return &pool1{want: want} }
 func (p *pool1) take() *conn1 {
 	for {
 		p.mu.Lock()
-		if p.open < p.want || len(p.idle) == 0 {
+		if p.open < p.want || p.first == len(p.idle) {
 			p.open++
 			p.mu.Unlock()
 			return nil
 		}
-		conn := p.idle[0]
-		p.idle = append(p.idle[:0], p.idle[1:]...)
+		conn := p.idle[p.first]
+		p.idle[p.first] = nil
+		p.first++
 		p.mu.Unlock()
 		if conn.fresh() {
 			return conn
@@ -242,7 +247,11 @@ func (p *pool1) take() *conn1 {
 
 func (p *pool1) put(conn *conn1) {
 	p.mu.Lock()
-	if !p.closed && len(p.idle) < p.want {
+	if !p.closed && len(p.idle)-p.first < max(p.want, mostIdle) {
+		if p.first > len(p.idle)/2 {
+			p.idle = append(p.idle[:0], p.idle[p.first:]...)
+			p.first = 0
+		}
 		p.idle = append(p.idle, conn)
 		p.mu.Unlock()
 		return
@@ -272,8 +281,8 @@ func (p *pool1) forget() {
 
 func (p *pool1) close() {
 	p.mu.Lock()
-	idle := p.idle
-	p.idle, p.closed = nil, true
+	idle := p.idle[p.first:]
+	p.idle, p.first, p.closed = nil, 0, true
 	p.mu.Unlock()
 	for _, conn := range idle {
 		conn.Close()

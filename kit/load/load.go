@@ -63,8 +63,8 @@ type Options struct {
 	// H2 is the share (0 to 1) of requests over HTTP/2: by ALPN on https, with prior
 	// knowledge on http.
 	H2 float64
-	// Conns is how many reused connections are kept for HTTP/1, and as many for HTTP/2;
-	// they take turns. Default 8. When all are busy, more are opened.
+	// Conns is how many reused connections are opened for HTTP/1, and as many for HTTP/2;
+	// they take turns. Default 8. When all are busy, more are opened, and on HTTP/1 kept.
 	Conns int
 	// Timeout bounds one request from its start, connecting included. Default 5 s.
 	Timeout time.Duration
