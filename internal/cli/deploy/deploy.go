@@ -67,7 +67,7 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 		return shell.Failed(err)
 	}
 	if o.Wait.On {
-		return o.Wait.Until(ctx, sh, o.App, before, o.Version, o.Output.JSON())
+		return o.Wait.Until(ctx, sh, o.App, status.Goal{Before: before, Version: o.Version}, o.Output.JSON())
 	}
 	if o.Output.JSON() {
 		return sh.Report(now)

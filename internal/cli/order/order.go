@@ -105,7 +105,8 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 		return shell.Failed(err)
 	}
 	if o.Wait.On {
-		return o.Wait.Until(ctx, sh, o.App, before, "", o.Output.JSON())
+		back := o.Verb == rollout.Abort || o.Verb == rollout.Undo && !before.Over()
+		return o.Wait.Until(ctx, sh, o.App, status.Goal{Before: before, Back: back}, o.Output.JSON())
 	}
 	if o.Output.JSON() {
 		return sh.Report(now)

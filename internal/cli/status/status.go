@@ -167,12 +167,12 @@ func waitForOne(ctx context.Context, sh *shell.Shell, o *Options) error {
 	if err != nil {
 		return shell.Failed(err)
 	}
-	if now.Over() || now.Revision == 0 {
+	if now.Over() {
 		if o.Output.JSON() {
-			return errors.Join(sh.Report(now), verdict(now, now.To))
+			return errors.Join(sh.Report(now), Goal{}.verdict(now))
 		}
 		sh.Printf("%s\n", Line(now))
-		return verdict(now, now.To)
+		return Goal{}.verdict(now)
 	}
-	return o.Wait.Until(ctx, sh, name, now, "", o.Output.JSON())
+	return o.Wait.Until(ctx, sh, name, Goal{Before: now}, o.Output.JSON())
 }

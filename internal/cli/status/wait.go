@@ -30,9 +30,18 @@ func (w *Wait) Register(cmd *cobra.Command) {
 // errTimeout is the cause of a context that ended because nobody wanted to wait longer.
 var errTimeout = errors.New("not over yet")
 
-// Until prints what happens until the rollout that was ordered is over. before is the status from before the order, and
-// wanted the version that shall be stable at the end; empty: whatever the rollout leads to.
-func (w *Wait) Until(ctx context.Context, sh *shell.Shell, app string, before evidence.Report, wanted string, asJSON bool) error {
+// A Goal is what was ordered.
+type Goal struct {
+	// Before is the status from before the order.
+	Before evidence.Report
+	// Version shall be stable at the end; empty: whatever the rollout leads to.
+	Version string
+	// Back tells that an abort is what was asked for.
+	Back bool
+}
+
+// Until prints what happens until the rollout that was ordered is over, and returns an error if it did not reach the goal.
+func (w *Wait) Until(ctx context.Context, sh *shell.Shell, app string, g Goal, asJSON bool) error {
 	if w.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, w.Timeout, errTimeout)
@@ -50,49 +59,45 @@ func (w *Wait) Until(ctx context.Context, sh *shell.Shell, app string, before ev
 			last = line
 			sh.Printf("%s  %s\n", r.At.Local().Format("15:04:05"), line)
 		}
-		if !over(before, r, wanted) {
+		if !g.over(r) {
 			continue
 		}
 		if asJSON {
-			return errors.Join(sh.Report(r), verdict(r, wanted))
+			return errors.Join(sh.Report(r), g.verdict(r))
 		}
 		if len(r.Logs) > 0 {
 			sh.Printf("last lines of the candidate:\n  %s\n", strings.Join(r.Logs, "\n  "))
 		}
-		return verdict(r, wanted)
+		return g.verdict(r)
 	}
 	return ctx.Err()
 }
 
-// over tells whether what was ordered after before has come to its end in now.
-func over(before, now evidence.Report, wanted string) bool {
-	rests := now.Phase == string(rollout.Idle) || now.Phase == string(rollout.Held)
-	if !rests {
+// over tells whether what was ordered has come to its end.
+func (g Goal) over(now evidence.Report) bool {
+	if now.Phase != string(rollout.Idle) && now.Phase != string(rollout.Held) {
 		return false
 	}
 	switch {
-	case now.Revision > before.Revision: // the order began a revision, and it is done
+	case now.Revision > g.Before.Revision: // the order began a revision
 		return now.Over()
-	case !before.Over() && before.Revision > 0: // the order was about the revision that was under way
+	case !g.Before.Over() && g.Before.Revision > 0: // the order was about the revision that was under way
 		return now.Over()
-	case now.Phase == string(rollout.Held): // the version was refused before and rests again
+	case now.Phase == string(rollout.Held): // the version was refused before, and rests again
 		return true
 	}
-	return wanted != "" && Stable(now) == wanted // there was nothing to do
+	return g.Version != "" && Stable(now) == g.Version // there was nothing to do
 }
 
-// verdict is the exit code that a finished rollout leads to.
-func verdict(r evidence.Report, wanted string) error {
+// verdict is the error that a rollout at its end leads to.
+func (g Goal) verdict(r evidence.Report) error {
 	if r.Phase == string(rollout.Held) {
 		return exit.With(exit.Failed, fmt.Errorf("%s is held: %s", r.App, r.Message))
 	}
-	if wanted == "" {
-		wanted = r.To
+	if r.Outcome != evidence.Aborted || g.Back || g.Version != "" && Stable(r) == g.Version {
+		return nil
 	}
-	if r.Outcome == evidence.Aborted && Stable(r) != wanted {
-		return exit.With(exit.Failed, fmt.Errorf("%s: %s was aborted: %s", r.App, r.To, r.Message))
-	}
-	return nil
+	return exit.With(exit.Failed, fmt.Errorf("%s: %s was aborted: %s", r.App, r.To, r.Message))
 }
 
 func usageOneApp(all []evidence.Report) error {

@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"gapless.dev/gapless/examples/api-status/apistatus"
+	"gapless.dev/gapless/internal/local"
+)
+
+// The test binary is gapless and the service, too, so that stories run what a person would run.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"gapless":    func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"api-status": func() { os.Exit(apistatus.Main("0.0.0", os.Args[1:])) },
+	})
+}
+
+func TestStories(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/stories",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GAPLESS_SOCKET", filepath.Join(env.WorkDir, "s"))
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("GAPLESS_DRAIN", "50ms")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"serves": serves,
+			"exits":  exits,
+		},
+	})
+}
+
+// serves waits until a Gapless answers, and puts the address of each open port into ADDR (the first) and ADDR_app_port.
+func serves(ts *testscript.TestScript, neg bool, _ []string) {
+	client := local.Dial(ts.Getenv("GAPLESS_SOCKET"))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		ping, err := client.Ping(ctx)
+		switch {
+		case neg && err == nil:
+			ts.Fatalf("somebody answers: %+v", ping)
+		case neg:
+			return
+		case err == nil && len(ping.Ports) > 0:
+			ts.Setenv("ADDR", ping.Ports[0].Address)
+			for _, p := range ping.Ports {
+				ts.Setenv("ADDR_"+p.App+"_"+p.Name, p.Address)
+			}
+			return
+		case ctx.Err() != nil:
+			ts.Fatalf("nobody answers: %v", err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// exits runs a command and checks its exit code: exits 2 gapless up.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	if neg || err != nil {
+		ts.Fatalf("usage: exits CODE command ...")
+	}
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
