@@ -18,10 +18,21 @@ func Decide(plan Plan, state State, seen Snapshot) Decision {
 	if l.late() {
 		return Decision{State: state, Reason: state.Reason, Message: state.Message, LookAgain: state.LookedAt}
 	}
-	if l.clockWentBack() {
-		return l.decision()
+	l.decide()
+	if l.illegal != "" {
+		return Decision{State: state, Reason: ReasonIllegalTransition, Message: l.illegal}
 	}
-	l.s.LookedAt = seen.Now
+	return Decision{
+		State: l.s, Actions: l.actions, Answers: l.answers,
+		Reason: l.s.Reason, Message: l.s.Message, LookAgain: l.again,
+	}
+}
+
+func (l *look) decide() {
+	if l.clockWentBack() {
+		return
+	}
+	l.s.LookedAt = l.seen.Now
 	l.followReplicas()
 	l.followRoute()
 	l.obey()
@@ -35,11 +46,7 @@ func Decide(plan Plan, state State, seen Snapshot) Decision {
 			break
 		}
 	}
-	if l.illegal != "" {
-		return Decision{State: state, Reason: ReasonIllegalTransition, Message: l.illegal}
-	}
 	l.oneBreath()
-	return l.decision()
 }
 
 // phases holds what each phase does. There is one file a phase.
@@ -63,14 +70,8 @@ type look struct {
 	actions []Action
 	answers []Answer
 	again   time.Time
+	path    []Phase // where it has moved to
 	illegal string
-}
-
-func (l *look) decision() Decision {
-	return Decision{
-		State: l.s, Actions: l.actions, Answers: l.answers,
-		Reason: l.s.Reason, Message: l.s.Message, LookAgain: l.again,
-	}
 }
 
 // late tells that the snapshot is older than one that was looked at already: what it shows may be undone by now.
@@ -118,6 +119,7 @@ func (l *look) move(to Phase) {
 		return
 	}
 	l.s.Phase, l.s.PhaseAt = to, l.seen.Now
+	l.path = append(l.path, to)
 	l.actions = nil // what the phase that ends was about to do is for the next one to say
 	l.freshStep()
 }

@@ -18,15 +18,12 @@ func shifting(l *look) {
 		l.hold()
 		return
 	}
-	l.shiftToStep(l.plan.Steps[l.s.Step])
+	step, _ := l.step()
+	l.shiftToStep(step)
 }
 
 // shiftToStep makes a step stand, keeps it standing, and goes on when it is over.
 func (l *look) shiftToStep(step Step) {
-	if step.Weight < l.s.Weight() {
-		l.nextStep() // the plan changed, and weights never fall on the way forward
-		return
-	}
 	stable, candidate := l.targets()
 	l.scale(l.s.Stable, stable)
 	l.scale(l.s.Candidate, candidate)
@@ -36,6 +33,15 @@ func (l *look) shiftToStep(step Step) {
 		needed = l.seen.Replicas
 	}
 	enough := l.candidate().Serving >= needed && l.seen.Replicas > 0
+	if enough && step.Weight < 100 && l.stable().Serving == 0 {
+		l.stands(false)
+		if !l.halted() && !l.overdue() {
+			l.say(ReasonStableGrowing, "%s keeps %d %% and serves nothing now%s; promote --full does without it",
+				l.s.Stable, 100-step.Weight, why(l.stable()))
+			l.keepRoute()
+		}
+		return
+	}
 	if !enough || l.s.Paused != nil && l.s.StandsAt.IsZero() {
 		l.stands(false)
 		if l.halted() {

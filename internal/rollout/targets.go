@@ -21,8 +21,12 @@ func (l *look) candidateTarget() int {
 	if !ok || r == 0 {
 		return r
 	}
-	weight := max(step.Weight, step.Mirror, 1, l.s.Weight(), l.seen.Route.Weights[l.s.Candidate])
-	return min(r, need(weight, r))
+	weight := max(step.Weight, step.Mirror, 1, l.seen.Route.Weights[l.s.Candidate])
+	n := need(weight, r)
+	if l.stable().Serving < r {
+		n = max(n, l.candidate().Asked) // what stable lacks, the candidate may be carrying
+	}
+	return min(r, n)
 }
 
 // step is the canary step that stands or is being made to stand. There is none when all the rest is due.
@@ -30,7 +34,9 @@ func (l *look) step() (Step, bool) {
 	if l.plan.Strategy != Canary || l.s.Full || l.s.Phase == Promoting || l.s.Step >= len(l.plan.Steps) {
 		return Step{}, false
 	}
-	return l.plan.Steps[l.s.Step], true
+	step := l.plan.Steps[l.s.Step]
+	step.Weight = max(step.Weight, l.s.Weight()) // the plan may have changed, and weights never fall on the way forward
+	return step, true
 }
 
 // rollingTargets lets stable shrink by what the candidate backs: instances that serve and whose weight has converged.

@@ -39,7 +39,9 @@ type instance struct {
 	dueAt    time.Duration // when it gets ready, or, stopping, when it is gone
 }
 
-func (v *version) serving() int  { return v.count(func(i *instance) bool { return i.ready && !i.stopping }) }
+func (v *version) serving() int {
+	return v.count(func(i *instance) bool { return i.ready && !i.stopping })
+}
 func (v *version) running() int  { return v.count(func(i *instance) bool { return !i.stopping }) }
 func (v *version) stopping() int { return v.count(func(i *instance) bool { return i.stopping }) }
 
