@@ -1,0 +1,161 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/rollout"
+)
+
+// A guard is how a changed template is kept from starting by itself.
+type guard string
+
+const (
+	unknownGuard guard = ""
+	policyGuard  guard = "policy" // an admission policy holds the Deployment in the write that changes its template
+	pauseGuard   guard = "pause"  // there is none: the Deployment is paused at rest
+)
+
+// native tells whether Kubernetes itself carries the strategy out, and we look on.
+func native(s rollout.Strategy) bool { return s == rollout.Rolling || s == rollout.Recreate }
+
+// managed is what the label of the Deployment is to say.
+func managed(l *look) string {
+	if native(strategyOf(l)) {
+		return "native"
+	}
+	return "true"
+}
+
+// adopt sees that the Deployment is in our care, or refuses.
+func (a *App) adopt(ctx context.Context, l *look) error {
+	if l.rollout.DeletionTimestamp != nil {
+		return a.letGo(ctx, l)
+	}
+	if owner := metav1.GetControllerOf(l.deploy); owner != nil {
+		return a.refuse(ctx, l, v1alpha1.ReasonTargetOwned, "Deployment %s is owned by %s %s, which would write over what Gapless writes", l.deploy.GetName(), owner.Kind, owner.Name)
+	}
+	if err := a.alone(ctx, l); err != nil {
+		return err
+	}
+	if l.deploy.GetLabels()[v1alpha1.LabelManaged] != managed(l) && !held(l.deploy) {
+		if err := a.patchDeploy(ctx, l, map[string]any{"metadata": map[string]any{"labels": map[string]any{v1alpha1.LabelManaged: managed(l)}}}); err != nil {
+			return fmt.Errorf("adopt %s: %w", l.deploy.GetName(), err)
+		}
+	}
+	if err := a.prove(ctx, l); err != nil {
+		return err
+	}
+	return a.status(ctx, l, func(st *v1alpha1.RolloutStatus) {
+		st.Adopted = adoptedOf(l)
+		for _, c := range []metav1.Condition{
+			{Type: v1alpha1.ConditionAdopted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAdopted, Message: fmt.Sprintf("Deployment %s is rolled by this Rollout", l.deploy.GetName())},
+			a.guardCondition(l),
+		} {
+			c.ObservedGeneration = l.rollout.Generation
+			meta.SetStatusCondition(&st.Conditions, c)
+		}
+	})
+}
+
+// alone refuses what another Rollout has already.
+func (a *App) alone(ctx context.Context, l *look) error {
+	var all v1alpha1.RolloutList
+	if err := a.Client.List(ctx, &all, client.InNamespace(a.Key.Namespace)); err != nil {
+		return err
+	}
+	for i := range all.Items {
+		o := &all.Items[i]
+		if o.Name == a.Key.Name || o.DeletionTimestamp != nil || !before(o, l.rollout) {
+			continue
+		}
+		if o.Target() == l.rollout.Target() {
+			return a.refuse(ctx, l, v1alpha1.ReasonTargetTaken, "Rollout %s rolls Deployment %s already; delete one of the two", o.Name, o.Target())
+		}
+		if ad := o.Status.Adopted; ad != nil {
+			for _, s := range l.router.Services {
+				if leadsTo(s, ad.MatchLabels) {
+					return a.refuse(ctx, l, v1alpha1.ReasonServiceShared, "Service %s leads to the pods of Rollout %s too: to pin it would cut those off; name others in spec.services", s.Name, o.Name)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func before(x, y *v1alpha1.Rollout) bool {
+	if !x.CreationTimestamp.Equal(&y.CreationTimestamp) {
+		return x.CreationTimestamp.Before(&y.CreationTimestamp)
+	}
+	return x.Name < y.Name
+}
+
+// prove finds out by a dry run what becomes of a changed template. It is done once for each start of the controller and strategy.
+func (a *App) prove(ctx context.Context, l *look) error {
+	if a.guard != unknownGuard || managed(l) != "true" || held(l.deploy) {
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": map[string]any{"gapless.dev/proof": "dry-run"}}}}})
+	if err != nil {
+		return err
+	}
+	tried := l.deploy.DeepCopy()
+	if err := a.Client.Patch(ctx, tried, client.RawPatch(types.MergePatchType, patch), client.DryRunAll); err != nil {
+		return fmt.Errorf("prove the guard of %s: %w", l.deploy.GetName(), err)
+	}
+	a.guard = pauseGuard
+	if held(tried) {
+		a.guard = policyGuard
+		return nil
+	}
+	return a.patchDeploy(ctx, l, map[string]any{"spec": map[string]any{"paused": true}})
+}
+
+func (a *App) guardCondition(l *look) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionGuarded, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonProven, Message: "a changed template is held by the policy gapless-guard"}
+	switch {
+	case managed(l) == "native":
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonNative, "Kubernetes itself carries this strategy out"
+	case a.guard == pauseGuard:
+		c.Reason, c.Message = v1alpha1.ReasonHoldMode, "the Deployment is kept paused at rest; kubectl rollout resume would roll it natively"
+	}
+	return c
+}
+
+func held(deploy *unstructured.Unstructured) bool {
+	_, ok := deploy.GetAnnotations()[v1alpha1.AnnotationHeld]
+	return ok
+}
+
+// patchDeploy merges into the Deployment as it was seen, or fails with a conflict.
+func (a *App) patchDeploy(ctx context.Context, l *look, change map[string]any) error {
+	return a.patch(ctx, l.deploy, change)
+}
+
+func (a *App) patch(ctx context.Context, o *unstructured.Unstructured, change map[string]any) error {
+	metadata, _ := change["metadata"].(map[string]any)
+	if metadata == nil {
+		metadata = map[string]any{}
+	}
+	metadata["resourceVersion"] = o.GetResourceVersion()
+	change["metadata"] = metadata
+	body, err := json.Marshal(change)
+	if err != nil {
+		return err
+	}
+	written := o.DeepCopy()
+	if err := a.Client.Patch(ctx, written, client.RawPatch(types.MergePatchType, body)); err != nil {
+		return err
+	}
+	a.wrote.note(written)
+	written.DeepCopyInto(o)
+	return nil
+}

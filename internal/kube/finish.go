@@ -1,0 +1,254 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/rollout"
+)
+
+// taken tells whether anything of the user's objects is not as at rest, or anything of ours still stands.
+func (a *App) taken(l *look) bool {
+	if held(l.deploy) || l.deploy.GetAnnotations()[v1alpha1.AnnotationRelease] != "" || l.rollout.Status.Kept != nil ||
+		l.shadow != nil || l.preview != nil || controllerutil.ContainsFinalizer(l.rollout, v1alpha1.Finalizer) {
+		return true
+	}
+	for _, s := range l.sets {
+		if marks(s) != nil {
+			return true
+		}
+	}
+	for _, s := range l.router.Services {
+		if l.router.Dirty(s) {
+			return true
+		}
+	}
+	return false
+}
+
+// marks are the annotations of ours that Kubernetes copied from the Deployment to a ReplicaSet, as a patch takes them off.
+func marks(s set) map[string]any {
+	var found map[string]any
+	for _, key := range []string{v1alpha1.AnnotationHeld, v1alpha1.AnnotationRelease} {
+		if _, has := s.GetAnnotations()[key]; has {
+			if found == nil {
+				found = map[string]any{}
+			}
+			found[key] = nil
+		}
+	}
+	return found
+}
+
+// release gives the app back as its user wrote it. What was written last goes first; each part is seen before the next.
+func (a *App) release(ctx context.Context, v rollout.Version) error {
+	l := a.seen
+	if l.wanted != v {
+		return nil // another template came: nothing is let go unchecked
+	}
+	for _, s := range l.active() {
+		if s.version != v {
+			return nil
+		}
+	}
+	if held(l.deploy) {
+		return a.unhold(ctx, l)
+	}
+	if l.deploy.GetAnnotations()[v1alpha1.AnnotationRelease] != "" {
+		return a.patchDeploy(ctx, l, map[string]any{"metadata": map[string]any{"annotations": map[string]any{v1alpha1.AnnotationRelease: nil}}})
+	}
+	observed, _, _ := unstructured.NestedInt64(l.deploy.Object, "status", "observedGeneration")
+	if observed < l.deploy.GetGeneration() {
+		return nil // what Kubernetes copies to the ReplicaSets is not there yet
+	}
+	for _, s := range l.sets {
+		if off := marks(s); off != nil {
+			if err := a.patch(ctx, s.Unstructured, map[string]any{"metadata": map[string]any{"annotations": off}}); err != nil {
+				return err
+			}
+		}
+	}
+	if clean, err := l.router.Clean(ctx); !clean || err != nil {
+		return err
+	}
+	if err := a.dismiss(ctx, l.shadow, l.preview); err != nil {
+		return err
+	}
+	return a.unmark(ctx, l)
+}
+
+// unhold is the one write that lets the Deployment go: strategy back, unpaused, and the token of the generation that was checked.
+func (a *App) unhold(ctx context.Context, l *look) error {
+	spec := map[string]any{"paused": nil}
+	if a.guard == pauseGuard {
+		spec["paused"] = true
+	}
+	if k := l.rollout.Status.Kept; k != nil && k.Strategy != nil {
+		var strategy map[string]any
+		if err := json.Unmarshal(k.Strategy.Raw, &strategy); err != nil {
+			return fmt.Errorf("status.kept.strategy: %w", err)
+		}
+		spec["strategy"] = strategy
+	}
+	return a.patchDeploy(ctx, l, map[string]any{
+		"metadata": map[string]any{"annotations": map[string]any{
+			v1alpha1.AnnotationHeld: nil, v1alpha1.AnnotationRelease: strconv.FormatInt(l.deploy.GetGeneration(), 10),
+		}},
+		"spec": spec,
+	})
+}
+
+// dismiss deletes Services of ours.
+func (a *App) dismiss(ctx context.Context, services ...*corev1.Service) error {
+	for _, s := range services {
+		if s == nil {
+			continue
+		}
+		if err := client.IgnoreNotFound(a.Client.Delete(ctx, s, client.Preconditions{UID: &s.UID})); err != nil {
+			return err
+		}
+		a.wrote.deleted(s)
+	}
+	return nil
+}
+
+// unmark forgets what was kept, and takes the finalizer off.
+func (a *App) unmark(ctx context.Context, l *look) error {
+	if l.rollout.Status.Kept != nil {
+		if err := a.status(ctx, l, func(st *v1alpha1.RolloutStatus) { st.Kept, st.BreakGlass = nil, "" }); err != nil {
+			return err
+		}
+	}
+	if !controllerutil.ContainsFinalizer(l.rollout, v1alpha1.Finalizer) {
+		return nil
+	}
+	next := l.rollout.DeepCopy()
+	controllerutil.RemoveFinalizer(next, v1alpha1.Finalizer)
+	if next.DeletionTimestamp != nil {
+		// With the finalizer the Rollout goes, and with it what we know: the Deployment is let go first.
+		if err := a.unlabel(ctx, l); err != nil {
+			return err
+		}
+	}
+	if err := a.Client.Patch(ctx, next, client.MergeFromWithOptions(l.rollout, client.MergeFromWithOptimisticLock{})); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if next.DeletionTimestamp == nil {
+		a.wrote.note(next)
+	}
+	l.rollout = next
+	return nil
+}
+
+// letGo is what a deleted Rollout still does: a refused template that is held is written back, so that the Deployment can be released.
+func (a *App) letGo(ctx context.Context, l *look) error {
+	if l.state.Phase == rollout.Held && l.wanted == l.state.Rejected {
+		a.seen, a.state = l, l.state
+		return a.writeBack(ctx, l.state.Stable, l.state.Rejected)
+	}
+	return nil
+}
+
+// unlabel takes the last of ours off the Deployment.
+func (a *App) unlabel(ctx context.Context, l *look) error {
+	if _, has := l.deploy.GetLabels()[v1alpha1.LabelManaged]; !has {
+		return nil
+	}
+	change := map[string]any{"metadata": map[string]any{"labels": map[string]any{v1alpha1.LabelManaged: nil}}}
+	if a.guard == pauseGuard {
+		change["spec"] = map[string]any{"paused": nil}
+	}
+	return a.patchDeploy(ctx, l, change)
+}
+
+// writeBack makes the template a version's again, where it still is that of the version it replaces.
+func (a *App) writeBack(ctx context.Context, v, over rollout.Version) error {
+	l := a.seen
+	s, stands := l.set(v)
+	switch {
+	case l.wanted != over:
+		return nil
+	case !stands:
+		return fmt.Errorf("no ReplicaSet of version %s is left to take the template from", v)
+	}
+	if a.state.Phase == rollout.Aborting && a.state.Aborted != nil && a.state.Aborted.Refused {
+		if err := a.fail(ctx, l); err != nil {
+			return err
+		}
+	}
+	template, _, _ := unstructured.NestedMap(s.Object, "spec", "template")
+	unstructured.RemoveNestedField(template, "metadata", "labels", hashLabel)
+	patch, err := json.Marshal([]map[string]any{
+		{"op": "replace", "path": "/metadata/resourceVersion", "value": l.deploy.GetResourceVersion()},
+		{"op": "replace", "path": "/spec/template", "value": template},
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.Client.Patch(ctx, l.deploy, client.RawPatch(types.JSONPatchType, patch)); err != nil {
+		return err
+	}
+	a.wrote.note(l.deploy)
+	return nil
+}
+
+// fail says in the Deployment's status that the refused version made no progress, so that "kubectl rollout status" ends.
+func (a *App) fail(ctx context.Context, l *look) error {
+	conditions, _, _ := unstructured.NestedSlice(l.deploy.Object, "status", "conditions")
+	now := a.now().UTC().Format(time.RFC3339)
+	failed := map[string]any{
+		"type": string(appsv1.DeploymentProgressing), "status": string(metav1.ConditionFalse), "reason": "ProgressDeadlineExceeded",
+		"message": "Gapless took it back: " + a.state.Aborted.Message, "lastUpdateTime": now, "lastTransitionTime": now,
+	}
+	next := []any{failed}
+	for _, c := range conditions {
+		m, _ := c.(map[string]any)
+		if m["type"] != string(appsv1.DeploymentProgressing) {
+			next = append(next, c)
+			continue
+		}
+		if m["reason"] == failed["reason"] {
+			return nil
+		}
+	}
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"resourceVersion": l.deploy.GetResourceVersion()},
+		"status":   map[string]any{"conditions": next},
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.Client.Status().Patch(ctx, l.deploy, client.RawPatch(types.MergePatchType, body)); err != nil {
+		return err
+	}
+	a.wrote.note(l.deploy)
+	return nil
+}
+
+// remove deletes the ReplicaSet of a version that has no pods any more, so that Kubernetes never takes it for one to wake.
+func (a *App) remove(ctx context.Context, v rollout.Version) error {
+	s, stands := a.seen.set(v)
+	if !stands || s.replicas != 0 {
+		return nil
+	}
+	uid, version := s.GetUID(), s.GetResourceVersion()
+	err := a.Client.Delete(ctx, s.Unstructured, client.Preconditions{UID: &uid, ResourceVersion: &version}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	if err == nil || apierrors.IsNotFound(err) {
+		a.wrote.deleted(s)
+		return nil
+	}
+	return err
+}

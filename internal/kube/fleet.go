@@ -1,0 +1,212 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/controller"
+	"gapless.dev/gapless/internal/rollout"
+)
+
+// A Fleet drives all Rollouts that it is told of, each in a loop of its own. It runs in the controller that leads.
+type Fleet struct {
+	Client client.Client
+	Cache  cache.Cache
+	Events events.EventRecorder
+	Log    *slog.Logger
+
+	mu    sync.Mutex
+	loops map[types.NamespacedName]*running
+	wg    sync.WaitGroup
+	ctx   context.Context
+}
+
+// running is the loop of one Rollout.
+type running struct {
+	app  *App
+	wake chan struct{}
+	stop context.CancelFunc
+}
+
+func (r *running) nudge() {
+	r.app.Stir()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// NeedLeaderElection: two controllers must not drive one Deployment.
+func (f *Fleet) NeedLeaderElection() bool { return true }
+
+// Start drives until ctx ends, and returns when every loop has.
+func (f *Fleet) Start(ctx context.Context) error {
+	f.ctx, f.loops = ctx, map[types.NamespacedName]*running{}
+	for _, o := range watched() {
+		informer, err := f.Cache.GetInformer(ctx, o)
+		if err != nil {
+			return fmt.Errorf("watch %T: %w", o, err)
+		}
+		if _, err := informer.AddEventHandler(f.handler()); err != nil {
+			return err
+		}
+	}
+	var all v1alpha1.RolloutList
+	if err := f.Client.List(ctx, &all); err != nil {
+		return err
+	}
+	f.sweep(ctx, all)
+	f.Log.Info("leading", "rollouts", len(all.Items))
+	<-ctx.Done()
+	f.wg.Wait()
+	return nil
+}
+
+// watched is one object of each kind that a look reads.
+func watched() []client.Object {
+	deployment, replicaSet := &unstructured.Unstructured{}, &unstructured.Unstructured{}
+	deployment.SetGroupVersionKind(deploymentKind)
+	replicaSet.SetGroupVersionKind(replicaSetKind)
+	return []client.Object{&v1alpha1.Rollout{}, deployment, replicaSet, &corev1.Pod{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}}
+}
+
+func (f *Fleet) handler() toolscache.ResourceEventHandler {
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    f.changed,
+		UpdateFunc: func(_, now any) { f.changed(now) },
+		DeleteFunc: f.deleted,
+	}
+}
+
+// changed wakes every loop of the namespace: a look is cheap, and what a loop reads is not known before it has read it.
+func (f *Fleet) changed(o any) {
+	object, ok := o.(client.Object)
+	if !ok {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r, is := object.(*v1alpha1.Rollout); is {
+		f.begin(client.ObjectKeyFromObject(r))
+	}
+	for key, r := range f.loops {
+		if key.Namespace == object.GetNamespace() {
+			r.nudge()
+		}
+	}
+}
+
+func (f *Fleet) deleted(o any) {
+	if last, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
+		o = last.Obj
+	}
+	if r, ok := o.(*v1alpha1.Rollout); ok {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		key := client.ObjectKeyFromObject(r)
+		if loop, runs := f.loops[key]; runs {
+			loop.stop()
+			delete(f.loops, key)
+		}
+		f.wg.Go(func() { f.orphan(f.ctx, key.Namespace, r.Target()) })
+		return
+	}
+	f.changed(o)
+}
+
+// begin starts the loop of a Rollout if it does not run. f.mu is held.
+func (f *Fleet) begin(key types.NamespacedName) {
+	if _, runs := f.loops[key]; runs || f.ctx.Err() != nil {
+		return
+	}
+	ctx, stop := context.WithCancel(f.ctx)
+	app := &App{Client: f.Client, Key: key, Events: f.Events}
+	r := &running{app: app, wake: make(chan struct{}, 1), stop: stop}
+	f.loops[key] = r
+	log := f.Log.With("rollout", key.String())
+	loop := &controller.Loop{
+		Platform: app, Wake: r.wake, Decide: decide,
+		Say: func(seen controller.Seen, d rollout.Decision) {
+			log.Info(d.Message, "phase", d.State.Phase, "reason", d.Reason, "revision", d.State.Revision)
+			app.say(seen, d)
+		},
+		Trouble: func(err error, again time.Duration) {
+			if !errors.Is(err, ErrGone) {
+				log.Warn(err.Error(), "again", again)
+			}
+		},
+	}
+	f.wg.Go(func() { _ = loop.Run(ctx) }) // its error is that ctx ended
+}
+
+// say writes an event where a person would want to know.
+func (a *App) say(seen controller.Seen, d rollout.Decision) {
+	if a.Events == nil || seen.State.Phase == d.State.Phase && seen.State.Step == d.State.Step && len(d.Answers) == 0 {
+		return
+	}
+	kind := corev1.EventTypeNormal
+	if d.State.Phase == rollout.Aborting || d.State.Phase == rollout.Held {
+		kind = corev1.EventTypeWarning
+	}
+	a.Events.Eventf(a.seen.rollout, a.seen.deploy, kind, d.Reason, string(d.State.Phase), "%s", d.Message)
+}
+
+// sweep lets go of Deployments whose Rollout went while nobody looked.
+func (f *Fleet) sweep(ctx context.Context, all v1alpha1.RolloutList) {
+	targets := map[types.NamespacedName]bool{}
+	for i := range all.Items {
+		r := &all.Items[i]
+		targets[types.NamespacedName{Namespace: r.Namespace, Name: r.Target()}] = true
+	}
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(deploymentKind)
+	if err := f.Client.List(ctx, list, client.HasLabels{v1alpha1.LabelManaged}); err != nil {
+		f.Log.Warn("list Deployments that were adopted", "error", err)
+		return
+	}
+	for i := range list.Items {
+		if d := &list.Items[i]; !targets[client.ObjectKeyFromObject(d)] {
+			f.orphan(ctx, d.GetNamespace(), d.GetName())
+		}
+	}
+}
+
+// orphan takes our label off a Deployment at rest that no Rollout rolls any more. One that is held is left to people: what we knew of it is gone.
+func (f *Fleet) orphan(ctx context.Context, namespace, name string) {
+	log := f.Log.With("deployment", namespace+"/"+name)
+	d := &unstructured.Unstructured{}
+	d.SetGroupVersionKind(deploymentKind)
+	if err := f.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, d); err != nil {
+		if client.IgnoreNotFound(err) != nil {
+			log.Warn("let go", "error", err)
+		}
+		return
+	}
+	if _, has := d.GetLabels()[v1alpha1.LabelManaged]; !has {
+		return
+	}
+	if held(d) {
+		log.Warn("the Rollout is gone and the Deployment is held: gapless eject --force gives it back")
+		return
+	}
+	body := []byte(fmt.Sprintf(`{"metadata":{"resourceVersion":%q,"labels":{%q:null}}}`, d.GetResourceVersion(), v1alpha1.LabelManaged))
+	if err := f.Client.Patch(ctx, d, client.RawPatch(types.MergePatchType, body)); client.IgnoreNotFound(err) != nil {
+		log.Warn("let go", "error", err)
+		return
+	}
+	log.Info("let go: no Rollout rolls it any more")
+}

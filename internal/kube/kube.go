@@ -1,0 +1,140 @@
+// Package kube is the platform Kubernetes: it drives the user's own Deployment in place.
+//
+// Two versions stand side by side as two ReplicaSets of the one Deployment. That is possible while the Deployment is paused and its
+// strategy is Recreate: then the native controller leaves both alone, as long as the one that the template asks for
+// does not look complete to it. So nothing of the user's is copied, and whoever looks sees the Deployment that they wrote.
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gapless.dev/gapless/internal/controller"
+	"gapless.dev/gapless/internal/rollout"
+)
+
+// An App is one Rollout and its Deployment. It is a controller.Platform. Its methods are called one at a time, but for Stir.
+type App struct {
+	// Client reads from a cache and writes to the API server.
+	Client client.Client
+	// Key of the Rollout.
+	Key types.NamespacedName
+	// Events is told what happens. Nil: nobody is.
+	Events events.EventRecorder
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+
+	wrote  written
+	seen   *look
+	state  rollout.State
+	guard  guard
+	stir   chan struct{}
+	stirMu sync.Once
+}
+
+// ErrGone is what Observe wraps when the Rollout does not exist any more.
+var ErrGone = errors.New("the Rollout is gone")
+
+// A Refusal is why an app is not rolled, as a condition says it.
+type Refusal struct{ Reason, Message string }
+
+func (r *Refusal) Error() string { return r.Message }
+
+func (a *App) now() time.Time {
+	if a.Now != nil {
+		return a.Now()
+	}
+	return time.Now()
+}
+
+func (a *App) stirred() chan struct{} {
+	a.stirMu.Do(func() { a.stir = make(chan struct{}, 1) })
+	return a.stir
+}
+
+// Stir tells the app that something in its namespace changed. It never blocks.
+func (a *App) Stir() {
+	select {
+	case a.stirred() <- struct{}{}:
+	default:
+	}
+}
+
+// Observe looks at the app. It waits until the cache shows what this App has written itself, so that no look is older than our own deeds.
+func (a *App) Observe(ctx context.Context) (controller.Seen, error) {
+	begun := a.now()
+	for {
+		l, err := a.look(ctx)
+		if err != nil {
+			return controller.Seen{}, err
+		}
+		if l.behind == "" {
+			return a.see(ctx, l, begun)
+		}
+		if err := a.await(ctx, begun); err != nil {
+			a.wrote.forget()
+			return controller.Seen{}, fmt.Errorf("the cache does not show %s yet: %w", l.behind, err)
+		}
+		begun = a.now()
+	}
+}
+
+// patience is how long a look waits for the cache.
+const patience = 5 * time.Second
+
+func (a *App) await(ctx context.Context, since time.Time) error {
+	timer := time.NewTimer(max(0, patience-a.now().Sub(since)))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-a.stirred():
+		return nil
+	case <-timer.C:
+		return errors.New("waited long enough")
+	}
+}
+
+// see makes of a look what the engine is given.
+func (a *App) see(ctx context.Context, l *look, begun time.Time) (controller.Seen, error) {
+	if err := a.adopt(ctx, l); err != nil {
+		return controller.Seen{}, err
+	}
+	a.seen, a.state = l, l.state
+	plan := planOf(l)
+	if err := plan.Validate(); err != nil {
+		return controller.Seen{}, err
+	}
+	route, grade := l.router.Read()
+	return controller.Seen{
+		Plan: plan, State: l.state,
+		Snapshot: rollout.Snapshot{
+			Now: begun, Wanted: l.wanted, Replicas: l.replicas, Versions: l.versions(begun),
+			Route: route, Grade: grade, Taken: a.taken(l), Orders: l.orders(begun),
+		},
+	}, nil
+}
+
+// Apply carries one action out, or one step of it: what remains is done at a later look, which asks for the same again.
+func (a *App) Apply(ctx context.Context, action rollout.Action) error {
+	switch action.Kind {
+	case rollout.Scale:
+		return a.scale(ctx, action.Version, action.Replicas)
+	case rollout.SetRoute:
+		return a.seen.router.Write(ctx, *action.Route)
+	case rollout.WriteBack:
+		return a.writeBack(ctx, action.Version, action.Over)
+	case rollout.Remove:
+		return a.remove(ctx, action.Version)
+	case rollout.Release:
+		return a.release(ctx, action.Version)
+	}
+	return fmt.Errorf("action %q is not known", action.Kind)
+}

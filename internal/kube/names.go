@@ -1,0 +1,65 @@
+package kube
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/rollout"
+)
+
+// shadowName names the Service that shows in its EndpointSlice every pod of both versions: what stands there is known to whoever
+// computes the slices of the user's Services.
+func shadowName(r *v1alpha1.Rollout) string { return r.Name + "-gapless" }
+
+// previewName names the Service that leads to the candidate.
+func previewName(r *v1alpha1.Rollout) string { return r.Name + "-preview" }
+
+// versionStatus is a version as people know it: by the tag of its image.
+func (l *look) versionStatus(v rollout.Version) *v1alpha1.VersionStatus {
+	if v == "" {
+		return nil
+	}
+	out := &v1alpha1.VersionStatus{Hash: string(v), Version: string(v)}
+	var template map[string]any
+	if s, ok := l.set(v); ok {
+		out.UID = string(s.GetUID())
+		template, _, _ = unstructured.NestedMap(s.Object, "spec", "template")
+	} else if v == l.wanted {
+		template, _, _ = unstructured.NestedMap(l.deploy.Object, "spec", "template")
+	}
+	if tag := tagOf(template); tag != "" {
+		out.Version = tag
+	}
+	return out
+}
+
+// versionStatuses adds a part of the hash where both versions have the same tag.
+func (l *look) versionStatuses(stable, candidate rollout.Version) (s, c *v1alpha1.VersionStatus) {
+	s, c = l.versionStatus(stable), l.versionStatus(candidate)
+	if s != nil && c != nil && s.Version == c.Version {
+		s.Version, c.Version = s.Version+"-"+short(s.Hash), c.Version+"-"+short(c.Hash)
+	}
+	return s, c
+}
+
+func short(hash string) string { return hash[:min(4, len(hash))] }
+
+// tagOf is the tag of the first container's image, or the beginning of its digest.
+func tagOf(template map[string]any) string {
+	containers, _, _ := unstructured.NestedSlice(template, "spec", "containers")
+	if len(containers) == 0 {
+		return ""
+	}
+	first, _ := containers[0].(map[string]any)
+	image, _ := first["image"].(string)
+	if _, digest, found := strings.Cut(image, "@sha256:"); found {
+		return digest[:min(12, len(digest))]
+	}
+	name := image[strings.LastIndex(image, "/")+1:]
+	if _, tag, found := strings.Cut(name, ":"); found {
+		return tag
+	}
+	return name
+}

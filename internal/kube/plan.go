@@ -1,0 +1,137 @@
+package kube
+
+import (
+	"encoding/json"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/rollout"
+)
+
+// Defaults where neither the Rollout nor the Deployment says anything.
+const (
+	defaultDrain    = 5 * time.Second
+	defaultDeadline = 10 * time.Minute
+)
+
+// planOf makes the engine's plan of a Rollout and its Deployment.
+func planOf(l *look) rollout.Plan {
+	p := rollout.Plan{
+		App: l.rollout.Name, Split: rollout.ByShare, Strategy: strategyOf(l),
+		Drain: drainOf(l.rollout), Deadline: defaultDeadline,
+	}
+	if n, ok, _ := unstructured.NestedInt64(l.deploy.Object, "spec", "progressDeadlineSeconds"); ok {
+		p.Deadline = time.Duration(n) * time.Second
+	}
+	if d := l.rollout.Spec.Deadline; d != nil {
+		p.Deadline = d.Duration
+	}
+	p.MaxSurge, p.MaxUnavailable = surgeOf(l)
+	s := l.rollout.Spec.Strategy
+	switch {
+	case s == nil:
+	case s.BlueGreen != nil:
+		p.Manual = s.BlueGreen.Switch == "manual"
+		if s.BlueGreen.HoldBack != nil {
+			p.HoldBack = s.BlueGreen.HoldBack.Duration
+		}
+	case s.Canary != nil:
+		for _, step := range s.Canary.Steps {
+			p.Steps = append(p.Steps, stepOf(step))
+		}
+		if l.bornWithoutDrain() {
+			// Stable's pods would be cut off in mid-request when the share shrinks them. With room for a whole second version they
+			// stay until the Services are pinned away from them.
+			p.MaxSurge = max(p.MaxSurge, l.replicas)
+		}
+	}
+	return p
+}
+
+func stepOf(s v1alpha1.Step) rollout.Step {
+	var step rollout.Step
+	if s.Weight != nil {
+		step.Weight = int(*s.Weight)
+	}
+	if s.Pause == "manual" {
+		step.Manual = true
+	} else if d, err := time.ParseDuration(s.Pause); err == nil { // "" is no pause; the schema lets nothing else in
+		step.Pause = d
+	}
+	return step
+}
+
+func strategyOf(l *look) rollout.Strategy {
+	s := l.rollout.Spec.Strategy
+	switch {
+	case s == nil:
+		if l.userStrategy().Type == appsv1.RecreateDeploymentStrategyType {
+			return rollout.Recreate
+		}
+		return rollout.Rolling
+	case s.Recreate != nil:
+		return rollout.Recreate
+	case s.BlueGreen != nil:
+		return rollout.BlueGreen
+	case s.Canary != nil:
+		return rollout.Canary
+	}
+	return rollout.Rolling
+}
+
+func drainOf(r *v1alpha1.Rollout) time.Duration {
+	if r.Spec.Drain != nil {
+		return r.Spec.Drain.Duration
+	}
+	return defaultDrain
+}
+
+// userStrategy is the Deployment's strategy as its user wrote it, also while ours stands in its place.
+func (l *look) userStrategy() appsv1.DeploymentStrategy {
+	var s appsv1.DeploymentStrategy
+	raw, _, _ := unstructured.NestedMap(l.deploy.Object, "spec", "strategy")
+	text, _ := json.Marshal(raw)
+	if k := l.rollout.Status.Kept; k != nil && k.Strategy != nil {
+		text = k.Strategy.Raw
+	}
+	_ = json.Unmarshal(text, &s) // what cannot be read is empty, and empty has defaults
+	return s
+}
+
+// surgeOf is how far the user lets a rolling update go, in pods. Percentages are rounded as Kubernetes does: surge up, unavailable down.
+func surgeOf(l *look) (surge, unavailable int) {
+	quarter := intstr.FromString("25%")
+	r := l.userStrategy().RollingUpdate
+	s, u := &quarter, &quarter
+	if r != nil && r.MaxSurge != nil {
+		s = r.MaxSurge
+	}
+	if r != nil && r.MaxUnavailable != nil {
+		u = r.MaxUnavailable
+	}
+	surge, _ = intstr.GetScaledValueFromIntOrPercent(s, l.replicas, true)
+	unavailable, _ = intstr.GetScaledValueFromIntOrPercent(u, l.replicas, false)
+	if surge == 0 && unavailable == 0 {
+		unavailable = 1
+	}
+	return surge, unavailable
+}
+
+// bornWithoutDrain tells whether pods of stable stand that would stop serving in the moment in which they are told to end.
+func (l *look) bornWithoutDrain() bool {
+	for _, p := range l.pods[l.state.Stable] {
+		if p.DeletionTimestamp != nil {
+			continue
+		}
+		for _, c := range p.Spec.Containers {
+			if c.Lifecycle == nil || c.Lifecycle.PreStop == nil {
+				return true
+			}
+		}
+	}
+	return false
+}

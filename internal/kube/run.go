@@ -1,0 +1,89 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"gapless.dev/gapless/api/v1alpha1"
+)
+
+// LeaseName is the lease that controllers lead by. One in the cluster and one outside of it share it.
+const LeaseName = "gapless-controller"
+
+// Options of a controller.
+type Options struct {
+	Config *rest.Config
+	// Namespace to watch; empty: all.
+	Namespace string
+	// LeaseNamespace is where the lease lies. Default: gapless-system.
+	LeaseNamespace string
+	// Health is the address for /healthz and /readyz; empty: none.
+	Health string
+	Log    *slog.Logger
+}
+
+// Scheme knows every kind that is read as a type.
+func Scheme() (*runtime.Scheme, error) {
+	s := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(s); err != nil {
+		return nil, err
+	}
+	return s, v1alpha1.AddToScheme(s)
+}
+
+// Run is the controller: it leads, or waits to, and drives every Rollout until ctx ends.
+func Run(ctx context.Context, o Options) error {
+	scheme, err := Scheme()
+	if err != nil {
+		return err
+	}
+	if o.LeaseNamespace == "" {
+		o.LeaseNamespace = "gapless-system"
+	}
+	config := rest.CopyConfig(o.Config)
+	config.QPS, config.Burst = 50, 100
+	config.UserAgent = "gapless-controller"
+	options := manager.Options{
+		Scheme: scheme,
+		Logger: logr.FromSlogHandler(o.Log.Handler()),
+		Cache:  cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Client: client.Options{Cache: &client.CacheOptions{Unstructured: true}},
+
+		LeaderElection: true, LeaderElectionID: LeaseName, LeaderElectionNamespace: o.LeaseNamespace,
+		LeaderElectionReleaseOnCancel: true,
+
+		Metrics:                server.Options{BindAddress: "0"},
+		HealthProbeBindAddress: o.Health,
+	}
+	if o.Namespace != "" {
+		options.Cache.DefaultNamespaces = map[string]cache.Config{o.Namespace: {}}
+	}
+	m, err := manager.New(config, options)
+	if err != nil {
+		return fmt.Errorf("reach the cluster: %w", err)
+	}
+	if o.Health != "" {
+		if err := m.AddHealthzCheck("alive", healthz.Ping); err != nil {
+			return err
+		}
+		if err := m.AddReadyzCheck("alive", healthz.Ping); err != nil {
+			return err
+		}
+	}
+	fleet := &Fleet{Client: m.GetClient(), Cache: m.GetCache(), Events: m.GetEventRecorder("gapless"), Log: o.Log}
+	if err := m.Add(fleet); err != nil {
+		return err
+	}
+	return m.Start(ctx)
+}

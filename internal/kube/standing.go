@@ -1,0 +1,122 @@
+package kube
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"gapless.dev/gapless/internal/rollout"
+)
+
+// versions is what stands of each ReplicaSet. One without any pod stands too: it can be used again, or be removed.
+func (l *look) versions(now time.Time) map[rollout.Version]rollout.Standing {
+	minReady, _, _ := unstructured.NestedInt64(l.deploy.Object, "spec", "minReadySeconds")
+	all := map[rollout.Version]rollout.Standing{}
+	for _, s := range l.sets {
+		st := rollout.Standing{Asked: s.replicas, InFlight: -1}
+		for _, p := range l.pods[s.version] {
+			switch {
+			case p.DeletionTimestamp != nil:
+				st.Stopping++
+				continue
+			case p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded:
+				continue
+			}
+			st.Running++
+			if available(p, time.Duration(minReady)*time.Second, now) && (l.listed == nil || l.listed[p.Name] || !l.shown(s.version)) {
+				st.Serving++
+			}
+		}
+		if st.Serving < s.replicas {
+			st.Failure = failure(l.pods[s.version])
+		}
+		if st.Failure == "" && s.replicas == 0 && s.version == l.state.Candidate && !l.recognised(s) {
+			st.Failure = "Kubernetes has not taken the ReplicaSet for the Deployment's own yet"
+		}
+		all[s.version] = st
+	}
+	return all
+}
+
+// shown tells whether a ready pod of the version must stand in a slice that we look at. Of a version that all Services are pinned
+// away from it must only where the shadow Service stands.
+func (l *look) shown(v rollout.Version) bool {
+	if l.shadow != nil {
+		return true
+	}
+	for _, s := range l.router.Services {
+		if pin := s.Spec.Selector[hashLabel]; pin == "" || pin == string(v) {
+			return true
+		}
+	}
+	return false
+}
+
+func available(p *corev1.Pod, minReady time.Duration, now time.Time) bool {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue && !now.Before(c.LastTransitionTime.Add(minReady))
+		}
+	}
+	return false
+}
+
+// failure says in words why pods do not come up. The first pod that has a reason speaks for all.
+func failure(pods []*corev1.Pod) string {
+	for _, p := range pods {
+		if p.DeletionTimestamp != nil {
+			continue
+		}
+		for _, c := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
+			if text := containerFailure(c); text != "" {
+				return fmt.Sprintf("pod %s: %s", p.Name, text)
+			}
+		}
+		for _, c := range p.Status.Conditions {
+			if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+				return fmt.Sprintf("pod %s cannot be placed: %s", p.Name, c.Message)
+			}
+		}
+		if p.Status.Reason == "Evicted" || p.Status.Phase == corev1.PodFailed {
+			return fmt.Sprintf("pod %s failed: %s", p.Name, strings.TrimSpace(p.Status.Reason+" "+p.Status.Message))
+		}
+		for _, c := range p.Status.ContainerStatuses {
+			if c.State.Running != nil && !c.Ready {
+				return fmt.Sprintf("pod %s runs, and container %s does not answer that it is ready", p.Name, c.Name)
+			}
+		}
+	}
+	return ""
+}
+
+func containerFailure(c corev1.ContainerStatus) string {
+	ended := c.LastTerminationState.Terminated
+	if c.State.Terminated != nil {
+		ended = c.State.Terminated
+	}
+	exit := ""
+	if ended != nil && (ended.ExitCode != 0 || ended.Reason != "Completed") {
+		exit = fmt.Sprintf("exit code %d", ended.ExitCode)
+		if ended.Reason != "" && ended.Reason != "Error" {
+			exit += " (" + ended.Reason + ")"
+		}
+		if last := strings.TrimSpace(ended.Message); last != "" {
+			exit += ": " + last
+		}
+	}
+	w := c.State.Waiting
+	switch {
+	case w == nil && exit != "" && c.State.Running == nil:
+		return fmt.Sprintf("container %s ended with %s", c.Name, exit)
+	case w == nil:
+		return ""
+	case w.Reason == "ContainerCreating" || w.Reason == "PodInitializing":
+		return ""
+	case w.Reason == "CrashLoopBackOff":
+		return fmt.Sprintf("container %s keeps dying, %d times so far, with %s", c.Name, c.RestartCount, exit)
+	}
+	return fmt.Sprintf("container %s: %s: %s", c.Name, w.Reason, w.Message)
+}

@@ -1,0 +1,48 @@
+package kube
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"maps"
+
+	"gapless.dev/gapless/internal/rollout"
+)
+
+const hashLabel = "pod-template-hash"
+
+// canonical is a template as text: the same for a Deployment and for the ReplicaSet that was made of it. Templates are handled as
+// they were written, not as types, so that fields which this program does not know survive.
+func canonical(template map[string]any) string {
+	t := maps.Clone(template)
+	if meta, ok := t["metadata"].(map[string]any); ok {
+		meta = maps.Clone(meta)
+		delete(meta, "creationTimestamp")
+		if labels, ok := meta["labels"].(map[string]any); ok {
+			labels = maps.Clone(labels)
+			delete(labels, hashLabel)
+			meta["labels"] = labels
+			if len(labels) == 0 {
+				delete(meta, "labels")
+			}
+		}
+		t["metadata"] = meta
+	}
+	text, err := json.Marshal(t) // keys in order
+	if err != nil {
+		return "" // a decoded object can be encoded
+	}
+	return string(text)
+}
+
+// letters of a hash: neither vowels, which could make words, nor signs that look alike.
+const letters = "bcdfghjklmnpqrstvwxz2456789"
+
+// hashOf names a template for which there is no ReplicaSet.
+func hashOf(canonical string) rollout.Version {
+	sum := sha256.Sum256([]byte(canonical))
+	name := make([]byte, 10)
+	for i := range name {
+		name[i] = letters[int(sum[i])%len(letters)]
+	}
+	return rollout.Version(name)
+}
