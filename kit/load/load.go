@@ -94,10 +94,10 @@ func Run(ctx context.Context, opts Options, each func(Result)) error {
 // RunFrom is [Run] with the start of the schedule given, so that a caller can set other
 // events in relation to it. A start in the past makes the first requests late, not fewer.
 func RunFrom(ctx context.Context, start time.Time, opts Options, each func(Result)) error {
-	opts, err := opts.withDefaults()
-	if err != nil {
+	if err := opts.Validate(); err != nil {
 		return err
 	}
+	opts = opts.withDefaults()
 	client, err := newClient(opts)
 	if err != nil {
 		return err
@@ -121,7 +121,17 @@ func (o Options) Schedule() Schedule {
 	return Schedule{Rate: o.Rate, For: o.For, New: o.New, Post: o.Post, H2: o.H2}
 }
 
-func (o Options) withDefaults() (Options, error) {
+// Validate returns the [OptionError] that [Run] would return, or nil.
+func (o Options) Validate() error {
+	o = o.withDefaults()
+	if err := o.validate(); err != nil {
+		return err
+	}
+	_, err := newClient(o)
+	return err
+}
+
+func (o Options) withDefaults() Options {
 	if o.Conns == 0 {
 		o.Conns = 8
 	}
@@ -134,7 +144,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Version == nil {
 		o.Version = HeaderVersion
 	}
-	return o, o.validate()
+	return o
 }
 
 func (o Options) validate() error {

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -95,8 +96,10 @@ func (f *flags) options(url string) (load.Options, error) {
 	if opts.Version, err = bodyVersion(f.versionPattern); err != nil {
 		return opts, err
 	}
-	opts.TLS, err = f.tls()
-	return opts, err
+	if opts.TLS, err = f.tls(); err != nil {
+		return opts, err
+	}
+	return opts, inFlags(opts.Validate())
 }
 
 func parseHeaders(lines []string) (http.Header, error) {
@@ -167,12 +170,13 @@ func (f *flags) tls() (*tls.Config, error) {
 }
 
 // inFlags says what is wrong in the words of the command line.
-func inFlags(e *load.OptionError) error {
+func inFlags(err error) error {
+	var e *load.OptionError
+	if !errors.As(err, &e) {
+		return err
+	}
 	flag := map[string]string{
 		"Rate": "--rate", "For": "--for", "Header": "--header", "ConnectTo": "--connect-to",
 	}[e.Field]
-	if flag == "" {
-		return errors.New(e.Error())
-	}
-	return errors.New((&load.OptionError{Field: flag, Value: e.Value, Fix: e.Fix}).Error())
+	return &load.OptionError{Field: cmp.Or(flag, e.Field), Value: e.Value, Fix: e.Fix}
 }

@@ -15,7 +15,6 @@ import (
 	"gapless.dev/gapless/internal/cli/exit"
 	"gapless.dev/gapless/internal/probe"
 	"gapless.dev/gapless/internal/report"
-	"gapless.dev/kit/load"
 )
 
 const long = `Send requests to URL on a fixed schedule and count what becomes of each.
@@ -53,7 +52,9 @@ func New() *cobra.Command {
 			return run(cmd.Context(), f, args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.With(exit.Usage, err) })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return exit.Usagef("%w: %s --help lists the flags", err, cmd.CommandPath())
+	})
 	f.register(cmd.Flags())
 	return cmd
 }
@@ -82,10 +83,6 @@ func run(ctx context.Context, f *flags, url string, stdout, stderr io.Writer) er
 	watching := watch(p, stderr)
 	traffic, err := p.Run(ctx)
 	watching()
-	var option *load.OptionError
-	if errors.As(err, &option) {
-		return exit.With(exit.Usage, inFlags(option))
-	}
 	if err != nil {
 		return err
 	}

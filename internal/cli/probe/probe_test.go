@@ -1,0 +1,95 @@
+package probe_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gapless.dev/gapless/internal/cli/exit"
+	"gapless.dev/gapless/internal/cli/probe"
+	"gapless.dev/kit/load/loadtest"
+)
+
+func run(t *testing.T, args ...string) (stdout string, err error) {
+	t.Helper()
+	cmd := probe.New()
+	var out, errs bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetErr(&errs)
+	cmd.SetArgs(args)
+	err = cmd.ExecuteContext(t.Context())
+	if errs.Len() > 0 {
+		t.Errorf("written to stderr, which is no terminal: %q", errs.String())
+	}
+	return out.String(), err
+}
+
+func TestProbe_ExitsWith0WhenNothingWasLost(t *testing.T) {
+	srv := loadtest.Start(false, func(int) loadtest.Fault { return loadtest.None })
+	defer srv.Close()
+	file := filepath.Join(t.TempDir(), "report.html")
+	out, err := run(t, srv.URL, "--rate", "100", "--for", "500ms", "--expect", loadtest.Body, "-o", "json", "--report", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Requests, Lost int
+		LongestGapMs   float64
+		Versions       map[string]int
+		Verdict        string
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	if got.Requests != 50 || got.Lost != 0 || got.LongestGapMs != 0 || got.Versions[loadtest.Version] != 50 || got.Verdict != "none-lost" {
+		t.Errorf("%+v", got)
+	}
+	if page, err := os.ReadFile(file); err != nil || !bytes.HasPrefix(page, []byte("<!doctype html>")) {
+		t.Errorf("report file: %v, %.40q", err, page)
+	}
+}
+
+func TestProbe_ExitsWith1WhenSomethingWasLost(t *testing.T) {
+	srv := loadtest.Start(true, func(seq int) loadtest.Fault {
+		if seq == 7 {
+			return loadtest.Error500
+		}
+		return loadtest.None
+	})
+	defer srv.Close()
+	out, err := run(t, srv.URL, "--rate", "50", "--for", "400ms", "-k", "--h2", "50")
+	if exit.Code(err) != exit.Failed || !strings.Contains(out, "status-5xx 1") {
+		t.Errorf("exit code %d (%v), output:\n%s", exit.Code(err), err, out)
+	}
+}
+
+func TestProbe_SaysWhatIsWrongAndExitsWith2(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"no URL":          {nil, "probe takes one URL"},
+		"no scheme":       {[]string{"localhost:8080"}, `URL is "localhost:8080": give http://`},
+		"rate":            {[]string{"http://x", "--rate", "0"}, "--rate is 0: give requests per second"},
+		"share":           {[]string{"http://x", "--new", "150"}, "--new is 150: give a percentage"},
+		"negative time":   {[]string{"http://x", "--for", "-1s"}, "--for is -1s"},
+		"timeout":         {[]string{"http://x", "--timeout", "0s"}, "--timeout is 0s"},
+		"header":          {[]string{"http://x", "-H", "nonsense"}, `--header is "nonsense": give 'Name: value'`},
+		"expect":          {[]string{"http://x", "--expect", "("}, `--expect is "("`},
+		"version pattern": {[]string{"http://x", "--version-pattern", "v1"}, "put ( ) around the version"},
+		"output":          {[]string{"http://x", "-o", "yaml"}, `output "yaml" is not known`},
+		"report":          {[]string{"http://x", "--report", "a.pdf"}, "does not say its format"},
+		"report folder":   {[]string{"http://x", "--report", "/nowhere/a.html"}, "--report: open /nowhere/a.html"},
+		"unknown flag":    {[]string{"http://x", "--fast"}, "unknown flag: --fast"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := run(t, test.args...)
+			if exit.Code(err) != exit.Usage || !strings.Contains(err.Error(), test.want) || out != "" {
+				t.Errorf("exit code %d, error %v, output %q", exit.Code(err), err, out)
+			}
+		})
+	}
+}
