@@ -15,6 +15,8 @@ type World struct {
 	Answers   Answers
 	// Checked is what a live test of the service has seen; nil if there was none.
 	Checked *CheckReport
+
+	services, budgets, scalers []*manifest.Object
 }
 
 // NewWorld takes the objects of all files.
@@ -26,6 +28,14 @@ func NewWorld(files []*manifest.File, answers Answers, checked *CheckReport) *Wo
 	for _, o := range w.Objects {
 		if one := workload(o); one != nil {
 			w.Workloads = append(w.Workloads, one)
+		}
+		switch {
+		case o.Is("v1", "Service"):
+			w.services = append(w.services, o)
+		case o.Is("policy/", "PodDisruptionBudget"):
+			w.budgets = append(w.budgets, o)
+		case o.Is("autoscaling/", "HorizontalPodAutoscaler"):
+			w.scalers = append(w.scalers, o)
 		}
 	}
 	return w
@@ -100,9 +110,9 @@ func imageName(image string) string {
 
 // Replicas are the pods that are there at the least: of an autoscaler, if one is given. A DaemonSet counts as many.
 func (w *World) Replicas(one *Workload) int {
-	for _, h := range w.Objects {
+	for _, h := range w.scalers {
 		ref := h.Get("spec", "scaleTargetRef")
-		if h.Is("autoscaling/", "HorizontalPodAutoscaler") && h.Namespace == one.Namespace && ref.Get("kind").String() == one.Kind && ref.Get("name").String() == one.Name {
+		if h.Namespace == one.Namespace && ref.Get("kind").String() == one.Kind && ref.Get("name").String() == one.Name {
 			return h.Get("spec", "minReplicas").Int(1)
 		}
 	}
@@ -128,27 +138,27 @@ func (one *Workload) Labels() map[string]string { return one.Meta.Get("labels").
 
 // Services are those that send traffic to the pods.
 func (w *World) Services(one *Workload) []*manifest.Object {
-	return w.related(one, func(o *manifest.Object) bool {
+	labels := one.Labels()
+	return related(w.services, one, func(o *manifest.Object) bool {
 		selector := o.Get("spec", "selector").Pairs()
-		return o.Is("v1", "Service") && len(selector) > 0 && holds(one.Labels(), selector)
+		return len(selector) > 0 && holds(labels, selector)
 	})
 }
 
 // Budgets are the PodDisruptionBudgets that select the pods.
 func (w *World) Budgets(one *Workload) []*manifest.Object {
-	return w.related(one, func(o *manifest.Object) bool {
-		return o.Is("policy/", "PodDisruptionBudget") && Selects(o.Get("spec", "selector"), one.Labels())
-	})
+	labels := one.Labels()
+	return related(w.budgets, one, func(o *manifest.Object) bool { return Selects(o.Get("spec", "selector"), labels) })
 }
 
-func (w *World) related(one *Workload, is func(*manifest.Object) bool) []*manifest.Object {
-	var all []*manifest.Object
-	for _, o := range w.Objects {
+func related(all []*manifest.Object, one *Workload, is func(*manifest.Object) bool) []*manifest.Object {
+	var found []*manifest.Object
+	for _, o := range all {
 		if o.Namespace == one.Namespace && is(o) {
-			all = append(all, o)
+			found = append(found, o)
 		}
 	}
-	return all
+	return found
 }
 
 // Serves are the containers that take requests: those with a port or a readiness probe, or the first one when a Service selects the pods.

@@ -102,16 +102,30 @@ func addDocument(docs []doc, added []string, e Edit) error {
 	return nil
 }
 
+// maxEdited bounds a document that is changed: each change reads all of it again.
+const maxEdited = 1 << 20
+
 // apply returns the document with the edit made, or as it was and why not.
 func (d doc) apply(e Edit) (doc, error) {
+	if len(d.text) > maxEdited {
+		return d, fmt.Errorf("%w: the document has %d bytes, more than the %d that are changed and proved; write each object as a document of its own", ErrByHand, len(d.text), maxEdited)
+	}
 	if strings.ContainsAny(d.text, "\u0085\u2028\u2029") || strings.Count(d.text, "\r") != strings.Count(d.text, "\r\n") {
 		return d, fmt.Errorf("%w: rare line breaks", ErrByHand)
 	}
-	var before, change any
-	if err := errors.Join(yaml.Unmarshal([]byte(d.text), &before), yaml.Unmarshal([]byte(e.text), &change)); err != nil {
+	if d.root == nil {
+		return d, fmt.Errorf("%w: the document is empty", ErrByHand)
+	}
+	var change any
+	if err := yaml.Unmarshal([]byte(e.text), &change); err != nil {
 		return d, fmt.Errorf("%w: %w", ErrByHand, err)
 	}
-	want, err := changed(before, e.path, e, change)
+	if d.values == nil {
+		if err := d.root.Decode(&d.values); err != nil {
+			return d, fmt.Errorf("%w: %w", ErrByHand, err)
+		}
+	}
+	want, err := changed(d.values, e.path, e, change)
 	if err != nil {
 		return d, err
 	}
@@ -120,8 +134,7 @@ func (d doc) apply(e Edit) (doc, error) {
 		return d, err
 	}
 	next := doc{text: text, line: d.line}
-	var after any
-	if yaml.Unmarshal([]byte(text), &after) != nil || next.parse() != nil || !reflect.DeepEqual(after, want) {
+	if next.parse() != nil || next.root == nil || next.root.Decode(&next.values) != nil || !reflect.DeepEqual(next.values, want) {
 		return d, fmt.Errorf("%w: the way it is written is not understood well enough", ErrByHand)
 	}
 	return next, nil

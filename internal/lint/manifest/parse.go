@@ -57,6 +57,8 @@ type doc struct {
 	text string
 	line int // of the file, from 0, on which the document's own line 1 stands
 	root *yaml.Node
+	// values is the document decoded, once an edit needs it.
+	values any
 }
 
 // Parse reads all documents. What cannot be read is a problem of its document alone: the others are there.
