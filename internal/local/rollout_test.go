@@ -78,7 +78,7 @@ func TestRollout_LosesNothing(t *testing.T) {
 			t.Run(string(plan.Strategy)+"/"+how, func(t *testing.T) {
 				h := up(t, Options{File: app.File{Apps: []app.App{testApp(t, how, plan)}}})
 				h.until("stable serves", serving("1.0.0", 2))
-				l := loadOn(t, h.url("/"), 200)
+				l := loadOn(t, h.url("/"), 60)
 				if _, err := h.c.Deploy(t.Context(), "demo", "2.0.0"); err != nil {
 					t.Fatal(err)
 				}

@@ -38,7 +38,7 @@ const outBit = 1 << 62
 func newInstance(a *App, version rollout.Version, id string, addrs map[string]string, c *counts) *Instance {
 	i := &Instance{app: a, version: version, id: id, token: token(id), addrs: addrs, counts: c}
 	i.shadows, i.noShadow = context.WithCancel(context.Background())
-	dialer := &net.Dialer{Timeout: 2 * time.Second}
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	i.http1 = http.Transport{
 		DialContext:           dialer.DialContext,
 		DisableCompression:    true,
