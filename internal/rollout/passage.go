@@ -15,7 +15,8 @@ func (l *look) begin(v Version) {
 // abort turns a passage back. A refused version is not tried again by itself.
 func (l *look) abort(refused bool, reason, format string, args ...any) {
 	l.s.Aborted = &Setback{
-		Version: l.s.Candidate, Reason: reason, Message: fmt.Sprintf(format, args...), At: l.seen.Now, Refused: refused,
+		Version: l.s.Candidate, Reason: reason, Message: fmt.Sprintf(format, args...), At: l.seen.Now,
+		Refused: refused, Untouched: l.s.Called != nil,
 	}
 	if refused {
 		l.s.Rejected = l.s.Candidate
@@ -68,12 +69,12 @@ func (l *look) overdue() bool {
 	if l.plan.Deadline <= 0 || l.s.Paused != nil || l.s.Stable == "" || !l.reached(l.s.ProgressAt.Add(l.plan.Deadline)) {
 		return false
 	}
-	c := l.candidate()
-	reason := ReasonDeadlineExceeded
 	if l.s.Called != nil {
-		reason = ReasonTemplateNotTaken
+		l.abort(false, ReasonTemplateNotTaken, "the template could not be written in %s", l.plan.Deadline)
+		return true
 	}
-	l.abort(true, reason, "no progress in %s; %s of %s served%s", l.plan.Deadline, instances(c.Serving), l.s.Candidate, why(c))
+	c := l.candidate()
+	l.abort(true, ReasonDeadlineExceeded, "no progress in %s; %s of %s served%s", l.plan.Deadline, instances(c.Serving), l.s.Candidate, why(c))
 	return true
 }
 

@@ -28,7 +28,7 @@ func aborting(l *look) {
 	if !l.retire(l.s.Candidate) {
 		return
 	}
-	if _, left := l.seen.Versions[l.s.Candidate]; left {
+	if _, left := l.seen.Versions[l.s.Candidate]; left && !l.untouched() {
 		if l.s.Stable != "" && !l.drained(l.s.Candidate) {
 			l.say(ReasonDraining, "%s gets no new traffic; what is left of it is removed then", l.s.Candidate)
 			return
@@ -52,6 +52,9 @@ func aborting(l *look) {
 		l.begin(w)
 	}
 }
+
+// untouched tells that what stands of the candidate was there before the passage, which started nothing.
+func (l *look) untouched() bool { return l.s.Aborted != nil && l.s.Aborted.Untouched }
 
 // backToStable brings back capacity, then traffic, and tells whether both have arrived. Where traffic can be weighed, it
 // comes back as fast as the instances do. What a dead candidate has is taken at once, if

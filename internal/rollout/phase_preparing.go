@@ -106,6 +106,10 @@ func (l *look) prepareBeside() {
 
 func (l *look) sayGrowing(n int) {
 	c := l.candidate()
+	if l.seen.Replicas == 0 {
+		l.say(ReasonScaling, "nobody asks for instances of %s; it waits", l.s.Candidate)
+		return
+	}
 	l.say(ReasonCandidateGrowing, "%s: %d of %d serve%s", l.s.Candidate, min(c.Serving, n), n, why(c))
 }
 

@@ -88,6 +88,8 @@ type Setback struct {
 	// Refused tells that the version itself was refused, by a person or by what was seen of it; it is State.Rejected then.
 	// Otherwise the template changed, and nothing was held against the version.
 	Refused bool `json:"refused,omitempty"`
+	// Untouched tells that nothing of the version was started: its template had not been written yet.
+	Untouched bool `json:"untouched,omitempty"`
 }
 
 // Weight is the candidate's share of the traffic in percent, as it was last told. Where the route is open it is what is aimed at.

@@ -120,6 +120,6 @@ previous template and begins an ordinary passage.
 The first version of an app has nothing beside it and nothing to go back to. It gets traffic with its first serving instance,
 and the deadline does not abort it; the reason says that it is late.
 
-With no replicas asked for there is nothing to look at: a new version takes its place at once. A canary that is under way keeps
-its step while somebody scales the app to 0, without weight, and takes the step again when it is scaled up.
+With no replicas asked for there is nothing to look at: a new version takes its place at once. A canary that is under way waits
+in its step while somebody scales the app to 0, and the step stands again when it is scaled up.
 `

@@ -356,7 +356,7 @@ func (w *world) checkRest() {
 	case s.Phase == rollout.Idle && w.taken:
 		w.fail(rule, "the app was not given back")
 	}
-	if gone := s.Aborted; gone != nil {
+	if gone := s.Aborted; gone != nil && !gone.Untouched {
 		if v := w.version(gone.Version); v != nil && v.exists && v.name != s.Stable {
 			w.fail(rule, "%s was aborted and something of it is left", v.name)
 		}
