@@ -12,7 +12,10 @@ import (
 	"gapless.dev/kit/load/loadtest"
 )
 
-// everyFault loses 9 requests of every 20, one in each way.
+// patience is for what does not happen: no loaded machine is to make a good answer late.
+const patience = time.Minute
+
+// everyFault loses 7 requests of every 20, one in each way but by time.
 func everyFault(seq int) loadtest.Fault {
 	return map[int]loadtest.Fault{
 		1:  loadtest.ResetBefore,
@@ -21,7 +24,6 @@ func everyFault(seq int) loadtest.Fault {
 		7:  loadtest.HalfAnswer,
 		9:  loadtest.Error500,
 		11: loadtest.Error404,
-		13: loadtest.Stall,
 		15: loadtest.Lie,
 		17: loadtest.Close,
 	}[seq%20]
@@ -37,10 +39,16 @@ func TestRun_CountsExactlyWhatTheServerLost(t *testing.T) {
 		{name: "HTTP/2 TLS", secure: true, h2: 1, fresh: 0.2},
 		{name: "mixed", fresh: 0.5, h2: 0.5},
 	}
-	// They wait for stalled requests most of the time: all at once.
+	// They wait for the schedule most of the time: all at once.
 	var all sync.WaitGroup
 	for _, k := range kinds {
-		all.Go(func() { k.run(t.Context()) })
+		all.Go(func() {
+			for range 5 {
+				if k.run(t.Context()); !k.starved() {
+					return
+				}
+			}
+		})
 	}
 	all.Wait()
 	for _, k := range kinds {
@@ -59,7 +67,20 @@ type lossy struct {
 	attempts map[string]int
 }
 
+// starved reports whether the server gave up on a new HTTP/2 connection before any request
+// arrived on it, as net/http does when it has not got around to the client's settings within
+// two seconds. On a machine that busy the run says nothing about the counting.
+func (k *lossy) starved() bool {
+	for _, r := range k.results {
+		if r.Proto == "HTTP/2.0" && !r.Reused && r.Class == load.ResetBefore && k.attempts[r.ID] == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (k *lossy) run(ctx context.Context) {
+	k.results = nil
 	srv := loadtest.Start(k.secure, func(seq int) loadtest.Fault {
 		fault := everyFault(seq)
 		if fault == loadtest.Close && k.h2 > 0 {
@@ -70,7 +91,7 @@ func (k *lossy) run(ctx context.Context) {
 	})
 	defer srv.Close()
 	opts := srv.Options()
-	opts.Rate, opts.For, opts.Timeout = 50, 2*time.Second, 6*time.Second
+	opts.Rate, opts.For, opts.Timeout = 50, 2*time.Second, patience
 	opts.New, opts.H2, opts.Post = k.fresh, k.h2, 0.3
 	k.err = load.Run(ctx, opts, func(r load.Result) { k.results = append(k.results, r) })
 	k.attempts = srv.Attempts()
@@ -95,11 +116,16 @@ func (k *lossy) check(t *testing.T) {
 		}
 	}
 	want := map[load.Class]int{
-		load.Answered: 60, load.ResetBefore: 10, load.ResetAfter: 10,
-		load.Status5xx: 5, load.Status4xx: 5, load.Timeout: 5, load.WrongBody: 5,
+		load.Answered: 65, load.ResetBefore: 10, load.ResetAfter: 10,
+		load.Status5xx: 5, load.Status4xx: 5, load.WrongBody: 5,
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("counted %v, want %v", got, want)
+		for _, r := range k.results {
+			if r.Class.Lost() && k.attempts[r.ID] != 1 {
+				t.Logf("%s never arrived: %+v", r.ID, r)
+			}
+		}
 	}
 	for id, n := range k.attempts {
 		if n != 1 || !ids[id] {
@@ -114,11 +140,34 @@ func (k *lossy) check(t *testing.T) {
 	}
 }
 
+func TestRun_CountsExactlyTheRequestsThatStall(t *testing.T) {
+	srv := loadtest.Start(false, func(seq int) loadtest.Fault {
+		if seq%4 == 1 {
+			return loadtest.Stall
+		}
+		return loadtest.None
+	})
+	defer srv.Close()
+	opts := srv.Options()
+	opts.Rate, opts.For, opts.Timeout = 20, time.Second, 4*time.Second
+	opts.New, opts.H2 = 0.5, 0.5
+	got := map[load.Class]int{}
+	load.Run(t.Context(), opts, func(r load.Result) {
+		got[r.Class]++
+		if r.Class == load.Timeout && r.Latency() < opts.Timeout {
+			t.Errorf("a timeout after %v", r.Latency())
+		}
+	})
+	if !maps.Equal(got, map[load.Class]int{load.Answered: 15, load.Timeout: 5}) {
+		t.Errorf("counted %v, want 15 answered and 5 timeouts", got)
+	}
+}
+
 func TestRun_LosesNothingWhenTheServerAnnouncesEveryClose(t *testing.T) {
 	srv := loadtest.Start(false, func(int) loadtest.Fault { return loadtest.Close })
 	defer srv.Close()
 	opts := srv.Options()
-	opts.Rate, opts.For = 200, time.Second
+	opts.Rate, opts.For, opts.Timeout = 200, time.Second, patience
 	n := 0
 	load.Run(t.Context(), opts, func(r load.Result) {
 		n++
@@ -140,16 +189,17 @@ func TestRun_LeavesAConnectionWithGoAway(t *testing.T) {
 	})
 	defer srv.Close()
 	opts := srv.Options()
-	opts.Rate, opts.For, opts.H2, opts.Conns = 1000, time.Second, 1, 2
+	opts.Rate, opts.For, opts.H2, opts.Conns = 500, time.Second, 1, 2
+	opts.Timeout = patience
 	got := map[load.Class]int{}
 	load.Run(t.Context(), opts, func(r load.Result) { got[r.Class]++ })
 	t.Logf("%d connections, %v", srv.Conns(), got)
 	// A request that crosses the GOAWAY on its way is not processed, and nothing else happens to any.
-	if got[load.Answered]+got[load.Unprocessed] != 1000 || got[load.Answered] < 500 {
-		t.Errorf("counted %v, want 1000 answered but for a few unprocessed", got)
+	if got[load.Answered]+got[load.Unprocessed] != 500 || got[load.Answered] < 250 {
+		t.Errorf("counted %v, want 500 answered but for a few unprocessed", got)
 	}
 	if srv.Conns() < 4 {
-		t.Errorf("%d connections were opened, although 100 answers closed one", srv.Conns())
+		t.Errorf("%d connections were opened, although 50 answers closed one", srv.Conns())
 	}
 }
 
@@ -173,6 +223,9 @@ func TestRun_ClassifiesWhatFailsBeforeAnyRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c.opts.Rate, c.opts.For, c.opts.New = 50, 200*time.Millisecond, 0.5
+			if c.opts.Timeout == 0 {
+				c.opts.Timeout = patience
+			}
 			n := 0
 			load.Run(t.Context(), c.opts, func(r load.Result) {
 				n++
@@ -192,11 +245,16 @@ func TestRun_CountsWhatIsBeyondTheCeiling(t *testing.T) {
 	defer srv.Close()
 	opts := srv.Options()
 	opts.Rate, opts.For, opts.MaxOutstanding = 100, time.Second, 30
-	opts.Timeout = 3 * time.Second
+	opts.Timeout = patience
 	got := map[load.Class]int{}
-	load.Run(t.Context(), opts, func(r load.Result) { got[r.Class]++ })
-	if got[load.Timeout] != 30 || got[load.Overload] != 70 {
-		t.Errorf("counted %v, want 30 timeouts and 70 overload", got)
+	load.Run(t.Context(), opts, func(r load.Result) {
+		got[r.Class]++
+		if got[load.Overload] == 70 {
+			srv.Release()
+		}
+	})
+	if got[load.Answered] != 30 || got[load.Overload] != 70 {
+		t.Errorf("counted %v, want 30 answered and 70 overload", got)
 	}
 	if n := len(srv.Attempts()); n != 30 {
 		t.Errorf("%d requests arrived, want 30", n)

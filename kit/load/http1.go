@@ -116,6 +116,7 @@ func readBody(keep *bytes.Buffer, body io.Reader) error {
 var (
 	bodies   = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 	messages = sync.Pool{New: func() any { return new([]byte) }}
+	readers  = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4096) }}
 )
 
 // requestHead is the part of a request that never changes, up to the value of the id.
@@ -177,9 +178,17 @@ type conn1 struct {
 }
 
 func newConn1(nc net.Conn, pooled bool) *conn1 {
-	c := &conn1{Conn: nc, pooled: pooled}
-	c.r = bufio.NewReaderSize(c, 4096)
+	c := &conn1{Conn: nc, pooled: pooled, r: readers.Get().(*bufio.Reader)}
+	c.r.Reset(c)
 	return c
+}
+
+// Close is called once, when nothing reads any more.
+func (c *conn1) Close() error {
+	c.r.Reset(nil)
+	readers.Put(c.r)
+	c.r = nil
+	return c.Conn.Close()
 }
 
 func (c *conn1) Read(b []byte) (int, error) {

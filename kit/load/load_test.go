@@ -22,7 +22,7 @@ func TestRun_CoversEveryKindOfRequestInOneRun(t *testing.T) {
 	srv.Start()
 	defer srv.Close()
 
-	opts := load.Options{URL: srv.URL, Rate: 400, For: time.Second, New: 0.5, Post: 0.2, H2: 0.5}
+	opts := load.Options{URL: srv.URL, Rate: 400, For: time.Second, New: 0.5, Post: 0.2, H2: 0.5, Timeout: patience}
 	type kind struct {
 		proto, method string
 		reused        bool
@@ -52,7 +52,7 @@ func TestRun_EndsTheScheduleWithTheContext(t *testing.T) {
 	defer srv.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	n := 0
-	err := load.Run(ctx, load.Options{URL: srv.URL, Rate: 100}, func(r load.Result) {
+	err := load.Run(ctx, load.Options{URL: srv.URL, Rate: 100, Timeout: patience}, func(r load.Result) {
 		n++
 		if r.Class != load.Status4xx {
 			t.Errorf("class %q, want %q", r.Class, load.Status4xx)

@@ -31,7 +31,7 @@ func TestProbe_ExitsWith0WhenNothingWasLost(t *testing.T) {
 	srv := loadtest.Start(false, func(int) loadtest.Fault { return loadtest.None })
 	defer srv.Close()
 	file := filepath.Join(t.TempDir(), "report.html")
-	out, err := run(t, srv.URL, "--rate", "100", "--for", "500ms", "--expect", loadtest.Body, "-o", "json", "--report", file)
+	out, err := run(t, srv.URL, "--rate", "100", "--for", "500ms", "--timeout", "1m", "--expect", loadtest.Body, "-o", "json", "--report", file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestProbe_ExitsWith1WhenSomethingWasLost(t *testing.T) {
 		return loadtest.None
 	})
 	defer srv.Close()
-	out, err := run(t, srv.URL, "--rate", "50", "--for", "400ms", "-k", "--h2", "50")
+	out, err := run(t, srv.URL, "--rate", "50", "--for", "400ms", "--timeout", "1m", "-k", "--h2", "50")
 	if exit.Code(err) != exit.Failed || !strings.Contains(out, "status-5xx 1") {
 		t.Errorf("exit code %d (%v), output:\n%s", exit.Code(err), err, out)
 	}

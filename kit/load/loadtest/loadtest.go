@@ -35,7 +35,7 @@ const (
 	HalfAnswer  Fault = "half"         // end of stream within the body: load.ResetAfter
 	Error500    Fault = "500"          // load.Status5xx
 	Error404    Fault = "404"          // load.Status4xx
-	Stall       Fault = "stall"        // no answer until the client gives up: load.Timeout
+	Stall       Fault = "stall"        // no answer until the client gives up: load.Timeout; or until Release
 	Lie         Fault = "lie"          // another body than [Body]: load.WrongBody by [Check]
 	Close       Fault = "close"        // a good answer that announces the end of the connection: no loss
 )
@@ -59,8 +59,9 @@ func Check(a load.Answer) error {
 type Server struct {
 	*httptest.Server
 
-	plan func(seq int) Fault
-	quit chan struct{}
+	plan    func(seq int) Fault
+	quit    chan struct{}
+	release func()
 
 	mu       sync.Mutex
 	attempts map[string]int
@@ -70,6 +71,7 @@ type Server struct {
 // Start starts a server that treats the request with number seq as plan(seq) says.
 func Start(secure bool, plan func(seq int) Fault) *Server {
 	s := &Server{plan: plan, quit: make(chan struct{}), attempts: map[string]int{}}
+	s.release = sync.OnceFunc(func() { close(s.quit) })
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -127,10 +129,13 @@ func certificate() tls.Certificate {
 
 // Close ends stalled requests and the server.
 func (s *Server) Close() {
-	close(s.quit)
+	s.Release()
 	s.CloseClientConnections()
 	s.Server.Close()
 }
+
+// Release gives all stalled requests, and later ones, a good answer.
+func (s *Server) Release() { s.release() }
 
 // Attempts counts the attempts that arrived, by request id.
 func (s *Server) Attempts() map[string]int {
@@ -181,6 +186,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 		case <-s.quit:
+			io.WriteString(w, Body)
 		}
 	default:
 		s.cut(w, r, fault)
