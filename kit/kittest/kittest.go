@@ -118,7 +118,7 @@ type Spec struct {
 	Rate    float64       // requests per second; default 100
 	Edges   int           // how often Z10 stops the service; default 20
 
-	SlowPath   string   // a GET that takes as long as its query ?for=2s says; default: slow uploads to Path
+	SlowPath   string   // a GET that takes long, with {duration} (2.5s) or {ms} (2500) in it; default: slow uploads to Path
 	SlowStart  []string // environment that makes the start take 5 s or more, for Z16
 	HTTP2      bool     // speaks HTTP/2 without TLS on Addr
 	EventPath  string   // a stream of server-sent events

@@ -160,7 +160,7 @@ var services = map[string]func(port string) int{
 		svc := good(port)
 		svc.OnPhase(func(p kit.Phase) {
 			if p == kit.PhaseDone && os.Getenv("SLOW_START") == "" {
-				time.Sleep(6 * time.Second)
+				time.Sleep(5 * time.Second)
 			}
 		})
 		return svc.Run(context.Background())

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -17,6 +18,13 @@ type slowRequest struct {
 	status       int
 	err          error // also when the answer was not whole
 }
+
+// wasSlow reports whether it lasted about as long as it should. A service that
+// answers without reading the body cannot be asked slowly by an upload.
+func (r slowRequest) wasSlow() bool { return r.ended.Sub(r.began) > r.lasts*3/4 }
+
+// notSlow is why what needs a slow request was not judged.
+const notSlow = "a slow upload was answered at once; name a path that takes long (Spec.SlowPath)"
 
 func (r slowRequest) String() string {
 	if r.err != nil {
@@ -40,11 +48,8 @@ func (s *Session) askSlowly(ctx context.Context, addr string, lasts time.Duratio
 func (s *Session) slow(ctx context.Context, addr string, lasts time.Duration) (int, error) {
 	method, url, body := http.MethodPost, "http://"+addr+s.Spec.Path, io.Reader(nil)
 	if s.Spec.SlowPath != "" {
-		sep := "?"
-		if strings.Contains(s.Spec.SlowPath, "?") {
-			sep = "&"
-		}
-		method, url = http.MethodGet, "http://"+addr+s.Spec.SlowPath+sep+"for="+lasts.String()
+		fill := strings.NewReplacer("{duration}", lasts.String(), "{ms}", strconv.FormatInt(lasts.Milliseconds(), 10))
+		method, url = http.MethodGet, "http://"+addr+fill.Replace(s.Spec.SlowPath)
 	} else {
 		body = trickle(ctx, lasts)
 	}
