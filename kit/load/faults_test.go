@@ -102,9 +102,11 @@ func (k *lossy) check(t *testing.T) {
 		t.Fatal(k.err)
 	}
 	got, ids, reused := map[load.Class]int{}, map[string]bool{}, 0
+	var late time.Duration
 	for _, r := range k.results {
 		got[r.Class]++
 		ids[r.ID] = true
+		late = max(late, r.Started.Sub(r.Scheduled))
 		if r.Reused {
 			reused++
 		}
@@ -135,8 +137,12 @@ func (k *lossy) check(t *testing.T) {
 	if len(k.attempts) != 100 || len(ids) != 100 {
 		t.Errorf("%d attempts of %d requests, want 100 of 100", len(k.attempts), len(ids))
 	}
-	if (reused > 0) != (k.fresh < 1) {
-		t.Errorf("%d requests on reused connections, with a share of %g on new ones", reused, k.fresh)
+	if reused > 0 && k.fresh == 1 {
+		t.Errorf("%d requests on reused connections, want none", reused)
+	}
+	// When all requests start at once, because the machine is busy, none finds a connection idle.
+	if reused == 0 && k.fresh < 1 && late < time.Second {
+		t.Errorf("no request on a reused connection, with a share of %g on new ones", k.fresh)
 	}
 }
 
