@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,10 +25,10 @@ const actAs = "LOCAL_TEST_SERVICE"
 
 func TestMain(m *testing.M) {
 	switch how := os.Getenv(actAs); {
-	case os.Getenv(hostIn) != "":
-		host()
 	case how != "":
 		serveAs(how)
+	case os.Getenv(hostIn) != "":
+		host()
 	}
 	os.Exit(m.Run())
 }
@@ -206,10 +205,6 @@ func pids(r report.Report, version string) []int {
 	return all
 }
 
-const hostIn = "LOCAL_TEST_HOST"
-
-func host() {}
-
 func TestUp_ServesAndStopsEverything(t *testing.T) {
 	h := up(t, Options{File: app.File{Apps: []app.App{testApp(t, "naive", rollout.Plan{Strategy: rollout.Rolling, MaxSurge: 1})}}})
 	r := h.until("two serve", serving("1.0.0", 2))
@@ -231,5 +226,4 @@ func TestUp_ServesAndStopsEverything(t *testing.T) {
 	if _, err := net.Dial("tcp", h.ping.Ports[0].Address); err == nil {
 		t.Error("the port is open still")
 	}
-	_ = filepath.Join
 }
