@@ -126,8 +126,11 @@ func (r Result) Summary() string {
 	var parts []string
 	for _, s := range Severities {
 		if n := count[s]; n > 0 {
-			name := map[Severity]string{Error: "error", Warning: "warning", Info: "note"}[s]
-			parts = append(parts, plural(n, name))
+			if s == Info {
+				parts = append(parts, fmt.Sprintf("%d info", n))
+				continue
+			}
+			parts = append(parts, plural(n, string(s)))
 		}
 	}
 	line := plural(r.Workloads, "workload") + " in " + plural(r.Objects, "object") + ": "

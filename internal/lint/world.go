@@ -17,6 +17,7 @@ type World struct {
 	Checked *CheckReport
 
 	services, budgets, scalers []*manifest.Object
+	namespaces                 map[string][]*Workload
 }
 
 // NewWorld takes the objects of all files.
@@ -38,7 +39,45 @@ func NewWorld(files []*manifest.File, answers Answers, checked *CheckReport) *Wo
 			w.scalers = append(w.scalers, o)
 		}
 	}
+	w.relate()
 	return w
+}
+
+// relate finds once what belongs together.
+func (w *World) relate() {
+	w.namespaces = map[string][]*Workload{}
+	for _, one := range w.Workloads {
+		one.labels = one.Meta.Get("labels").Pairs()
+		w.namespaces[one.Namespace] = append(w.namespaces[one.Namespace], one)
+	}
+	for _, o := range w.services {
+		selector := o.Get("spec", "selector").Pairs()
+		for _, one := range w.namespaces[o.Namespace] {
+			if len(selector) > 0 && holds(one.labels, selector) {
+				one.services = append(one.services, o)
+			}
+		}
+	}
+	for _, o := range w.budgets {
+		for _, one := range w.Selected(o, o.Get("spec", "selector")) {
+			one.budgets = append(one.budgets, o)
+		}
+	}
+}
+
+// Near are the workloads in an object's namespace.
+func (w *World) Near(o *manifest.Object) []*Workload { return w.namespaces[o.Namespace] }
+
+// Selected are the workloads near an object whose pods a label selector matches.
+func (w *World) Selected(o *manifest.Object, selector manifest.Value) []*Workload {
+	match := matcher(selector)
+	var all []*Workload
+	for _, one := range w.Near(o) {
+		if match(one.labels) {
+			all = append(all, one)
+		}
+	}
+	return all
 }
 
 // A Workload is an object that keeps pods running.
@@ -50,6 +89,9 @@ type Workload struct {
 	Containers []Container
 	// Sidecars are native ones: init containers that restart.
 	Sidecars []Container
+
+	labels            map[string]string
+	services, budgets []*manifest.Object
 }
 
 // A Container of a pod.
@@ -134,32 +176,13 @@ func (one *Workload) Rolled() bool {
 }
 
 // Labels are those of the pods.
-func (one *Workload) Labels() map[string]string { return one.Meta.Get("labels").Pairs() }
+func (one *Workload) Labels() map[string]string { return one.labels }
 
 // Services are those that send traffic to the pods.
-func (w *World) Services(one *Workload) []*manifest.Object {
-	labels := one.Labels()
-	return related(w.services, one, func(o *manifest.Object) bool {
-		selector := o.Get("spec", "selector").Pairs()
-		return len(selector) > 0 && holds(labels, selector)
-	})
-}
+func (w *World) Services(one *Workload) []*manifest.Object { return one.services }
 
 // Budgets are the PodDisruptionBudgets that select the pods.
-func (w *World) Budgets(one *Workload) []*manifest.Object {
-	labels := one.Labels()
-	return related(w.budgets, one, func(o *manifest.Object) bool { return Selects(o.Get("spec", "selector"), labels) })
-}
-
-func related(all []*manifest.Object, one *Workload, is func(*manifest.Object) bool) []*manifest.Object {
-	var found []*manifest.Object
-	for _, o := range all {
-		if o.Namespace == one.Namespace && is(o) {
-			found = append(found, o)
-		}
-	}
-	return found
-}
+func (w *World) Budgets(one *Workload) []*manifest.Object { return one.budgets }
 
 // Serves are the containers that take requests: those with a port or a readiness probe, or the first one when a Service selects the pods.
 func (w *World) Serves(one *Workload) []Container {
@@ -175,18 +198,27 @@ func (w *World) Serves(one *Workload) []Container {
 
 // Selects reports whether a label selector matches. An empty one matches everything, a missing one nothing.
 func Selects(selector manifest.Value, labels map[string]string) bool {
-	if !selector.Exists() || !holds(labels, selector.Get("matchLabels").Pairs()) {
-		return false
-	}
-	for _, e := range selector.Get("matchExpressions").Items() {
-		value, has := labels[e.Get("key").String()]
-		in := has && slices.Contains(e.Get("values").Strings(), value)
-		matches := map[string]bool{"In": in, "NotIn": !in, "Exists": has, "DoesNotExist": !has}
-		if !matches[e.Get("operator").String()] {
+	return matcher(selector)(labels)
+}
+
+// matcher reads a selector once, for many labels.
+func matcher(selector manifest.Value) func(map[string]string) bool {
+	exists, wanted := selector.Exists(), selector.Get("matchLabels").Pairs()
+	expressions := selector.Get("matchExpressions").Items()
+	return func(labels map[string]string) bool {
+		if !exists || !holds(labels, wanted) {
 			return false
 		}
+		for _, e := range expressions {
+			value, has := labels[e.Get("key").String()]
+			in := has && slices.Contains(e.Get("values").Strings(), value)
+			matches := map[string]bool{"In": in, "NotIn": !in, "Exists": has, "DoesNotExist": !has}
+			if !matches[e.Get("operator").String()] {
+				return false
+			}
+		}
+		return true
 	}
-	return true
 }
 
 func holds(labels, wanted map[string]string) bool {

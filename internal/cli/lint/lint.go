@@ -90,6 +90,9 @@ func Run(sh *shell.Shell, o *Options, args []string) error {
 	if len(in.problems) == 0 && in.objects() == 0 {
 		return exit.Usagef("no Kubernetes object in %s: an object has apiVersion and kind", strings.Join(args, " "))
 	}
+	if n := in.services(); checked != nil && n > 1 {
+		return exit.Usagef("--report: a report is of one service, and there are %d here: give the manifests of the one", n)
+	}
 	out := sh.Out
 	if o.Fix && len(in.problems) > 0 {
 		sh.Warn("nothing is mended before everything can be read")
@@ -158,6 +161,17 @@ func (in input) objects() int {
 	n := 0
 	for _, f := range in.files {
 		n += len(f.Objects)
+	}
+	return n
+}
+
+// services is how many workloads take requests.
+func (in input) services() int {
+	w, n := lint.NewWorld(in.files, nil, nil), 0
+	for _, one := range w.Workloads {
+		if len(w.Serves(one)) > 0 {
+			n++
+		}
 	}
 	return n
 }

@@ -83,6 +83,7 @@ func TestLint_ExitCodesAndMessages(t *testing.T) {
 		{"wrong value", at("DIR/good.yaml", "--set", "K3.start=soon"), "", 2, "no time"},
 		{"unknown output", at("DIR/good.yaml", "-o", "xml"), "", 2, "junit"},
 		{"a report", at("DIR/good.yaml", "--report", "DIR/report.json"), "", 0, "nothing found"},
+		{"a report for many", at("DIR/bad.yaml", "DIR/notes.yaml", "--report", "DIR/report.json"), "", 2, "a report is of one service"},
 		{"no report", at("DIR/good.yaml", "--report", "DIR/bad.yaml"), "", 2, "no report of gapless check"},
 		{"mending what is broken", at("DIR/broken.yaml", "DIR/bad.yaml", "--fix", "--yes"), "", 2, "nothing is mended"},
 		{"mending without consent", at("DIR/bad.yaml", "--fix"), "", 1, "add --yes"},

@@ -112,6 +112,8 @@ func expand(sh *shell.Shell, arg string) ([]string, error) {
 		case d.IsDir() && d.Name() == "templates" && exists(filepath.Join(filepath.Dir(name), "Chart.yaml")):
 			sh.Warn("%s holds templates of a Helm chart, which are judged once rendered: helm template %s | gapless lint -", name, filepath.Dir(name))
 			return filepath.SkipDir
+		case d.Name() == "kustomization.yaml" || d.Name() == "kustomization.yml":
+			sh.Warn("%s: patches are judged as they stand here; to judge what comes out: kustomize build %s | gapless lint -", name, filepath.Dir(name))
 		case d.Type().IsRegular() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)):
 			names = append(names, name)
 		}

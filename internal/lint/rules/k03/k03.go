@@ -3,6 +3,7 @@ package k03
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,6 +52,7 @@ func budget(probe manifest.Value) time.Duration {
 func tooShort(w *lint.World, one *lint.Workload, c lint.Container) []lint.Finding {
 	startup, live := c.Get("startupProbe"), c.Get("livenessProbe")
 	start, how, known := w.Start(one.Object)
+	known = known && serves(w, one, c)
 	switch {
 	case !startup.Exists() && !live.Exists():
 		return nil // nothing kills a slow start
@@ -98,6 +100,11 @@ func tooShort(w *lint.World, one *lint.Workload, c lint.Container) []lint.Findin
 		}
 	}
 	return []lint.Finding{f.At(startup)}
+}
+
+// serves: a start that was measured is that of the service, not of what runs beside it.
+func serves(w *lint.World, one *lint.Workload, c lint.Container) bool {
+	return len(one.Containers) == 1 || slices.ContainsFunc(w.Serves(one), func(s lint.Container) bool { return s.Name == c.Name })
 }
 
 func tooLong(w *lint.World, one *lint.Workload, c lint.Container) []lint.Finding {

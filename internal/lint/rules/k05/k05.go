@@ -120,14 +120,7 @@ func astray(w *lint.World) []lint.Finding {
 		if !b.Is("policy/", "PodDisruptionBudget") {
 			continue
 		}
-		near, selects := 0, false
-		for _, one := range w.Workloads {
-			if one.Namespace == b.Namespace {
-				near++
-				selects = selects || lint.Selects(b.Get("spec", "selector"), one.Labels())
-			}
-		}
-		if near > 0 && !selects {
+		if selector := b.Get("spec", "selector"); len(w.Near(b)) > 0 && len(w.Selected(b, selector)) == 0 {
 			all = append(all, lint.Finding{
 				Severity: lint.Warning,
 				What:     "the PodDisruptionBudget selects no pod of any workload in its namespace that is given here",
