@@ -44,12 +44,12 @@ func (l *look) step() (Step, bool) {
 func (l *look) rollingTargets() (stable, candidate int) {
 	r, s, c := l.seen.Replicas, l.stable(), l.candidate()
 	surge, unavailable := l.room()
-	backed := min(c.Serving, r)
-	if l.plan.Split == ByWeight {
-		backed = min(c.Serving, need(l.s.Weight(), r))
+	backed := min(c.Serving, need(l.s.Weight(), r))
+	if l.s.Route.Open {
+		backed = min(c.Serving, r)
 	}
 	stable = max(min(1, r), r-backed-unavailable) // the last one goes without traffic, in Finishing
-	if still := l.s.Paused != nil || l.s.Phase == Promoting || l.s.Phase == Shifting && !l.converged(); still {
+	if still := l.s.Paused != nil || l.s.Phase == Promoting || !l.converged(); still {
 		stable = max(stable, min(s.Asked, r))
 	}
 	candidate = r + surge - max(s.Running, stable)
@@ -100,6 +100,7 @@ func (l *look) sharedTargets() (stable, candidate int) {
 	}
 	stable = min(r, max(total-goal, r-c.Serving, 0))
 	candidate = min(goal, max(total-max(s.Running, stable), min(c.Asked, goal), 0))
+	candidate = max(candidate, min(c.Asked, r-s.Serving)) // the plan may have changed: nobody shrinks before the other has grown
 	return stable, candidate
 }
 

@@ -145,6 +145,7 @@ func (w *world) mishap(n int) bool { return !w.quiet && w.chance(n) }
 // do is the platform carrying out one action, each checked against the truth before it happens.
 func (w *world) do(seen rollout.Snapshot, d rollout.Decision, a rollout.Action) {
 	w.say("apply", "%s", describe(a))
+	w.count("action " + string(a.Kind))
 	w.checkAction(seen, d, a)
 	if w.failure != nil {
 		return

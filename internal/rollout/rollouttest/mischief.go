@@ -45,10 +45,10 @@ func (w *world) mischief() {
 func (w *world) changeTemplate() {
 	s := w.control.saved
 	was := w.wanted
-	switch w.rng.IntN(8) {
+	switch w.rng.IntN(9) {
 	case 0:
 		w.wanted = s.Stable
-	case 1:
+	case 1, 8:
 		w.wanted = s.Rejected
 	case 2:
 		w.wanted = s.Previous

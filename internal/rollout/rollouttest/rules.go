@@ -289,6 +289,12 @@ func (w *world) checkAnswers(d rollout.Decision) {
 // follow remembers what the rules need, of a state that was saved.
 func (t *watch) follow(w *world, d rollout.Decision, prev rollout.State) {
 	s := d.State
+	if s.Phase != prev.Phase {
+		w.count(string(w.plan.Strategy) + " " + string(w.plan.Split) + " " + string(s.Phase))
+	}
+	if s.Aborted != nil && prev.Aborted == nil {
+		w.count("reason " + s.Aborted.Reason)
+	}
 	if back := s.Aborted; back != nil && back.Refused {
 		t.refused = back.Version
 	}

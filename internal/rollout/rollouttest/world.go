@@ -81,6 +81,7 @@ type world struct {
 	control controller
 	watch   watch
 	faults  faults
+	counts  map[string]int // what happened how often; nil: nobody asks
 }
 
 // faults are how likely each fault is in a tick, in thousandths. A world draws its own mixture.
@@ -215,6 +216,13 @@ func (w *world) newVersion(b behaviour) *version {
 func (w *world) say(who, format string, args ...any) {
 	if w.tracing {
 		w.lines = append(w.lines, fmt.Sprintf("%8s  %-7s %s", w.elapsed.Round(time.Millisecond), who, fmt.Sprintf(format, args...)))
+	}
+}
+
+// count notes that something happened.
+func (w *world) count(what string) {
+	if w.counts != nil {
+		w.counts[what]++
 	}
 }
 
