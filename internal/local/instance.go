@@ -160,12 +160,12 @@ func (i *instance) keep(ctx context.Context, adopted bool) error {
 	liveness := newProber(health.Live, i.addr(health.Live.Port), exec, time.Now())
 	liveness.well = true
 	readiness.well = !readiness.check.Set()
-	if adopted {
-		// It served before we were away: it is asked at once, and believed until it says otherwise.
-		readiness.well, readiness.next = true, time.Now()
-	}
-
 	began, pause, deadline := false, eager, p.since.Add(health.Startup)
+	if adopted {
+		// If it served before we were away it is believed until it says otherwise; in any case it is asked at once.
+		readiness.well = readiness.well || i.stageNow() == ready
+		readiness.next, deadline = time.Now(), time.Now().Add(health.Startup)
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	asking, answers := false, make(chan answer, 1)
@@ -175,16 +175,15 @@ func (i *instance) keep(ctx context.Context, adopted bool) error {
 	}
 	helpers := i.watchHelpers(ctx)
 	for {
-		if readiness.well != (i.stageNow() == ready) {
-			if readiness.well {
-				i.serve()
-			} else if began {
-				i.pauseServing(readiness.last)
-			}
-			if !began && readiness.well {
-				began = true
-				liveness.next = time.Now().Add(liveness.check.InitialDelay)
-			}
+		if readiness.well && !began {
+			began = true
+			liveness.next = time.Now().Add(liveness.check.InitialDelay)
+		}
+		switch now := i.stageNow(); {
+		case readiness.well && now != ready:
+			i.serve()
+		case !readiness.well && now == ready:
+			i.pauseServing(readiness.last)
 		}
 		now := time.Now()
 		switch {
@@ -262,6 +261,7 @@ func (i *instance) watchHelpers(ctx context.Context) <-chan error {
 	for n, h := range i.plate.Helpers {
 		p := i.helper(n)
 		if p == nil {
+			died <- fmt.Errorf("restarted because its helper %s does not run", h.Name)
 			continue
 		}
 		go func() {

@@ -146,7 +146,7 @@ func (s *service) adopt(strays map[string][]identity) error {
 		in.all = append(in.all, i)
 		if alive {
 			adopted++
-			if !i.leaving {
+			if e.Ready && !i.leaving {
 				i.join()
 			}
 		}

@@ -257,6 +257,7 @@ type entry struct {
 	Helpers  []*running      `json:"helpers,omitempty"`
 	Plate    template        `json:"template"`
 	Restarts int             `json:"restarts,omitempty"`
+	Ready    bool            `json:"ready,omitempty"`
 	Leaving  bool            `json:"leaving,omitempty"`
 }
 
@@ -284,7 +285,7 @@ func (s *service) saveInstances() {
 		in := s.sets[v]
 		r.Asked[v] = in.asked
 		for _, i := range in.all {
-			e := entry{ID: i.id, Version: v, Ports: i.ports, Main: runningOf(i.main), Plate: i.plate, Restarts: i.restarts, Leaving: i.leaving}
+			e := entry{ID: i.id, Version: v, Ports: i.ports, Main: runningOf(i.main), Plate: i.plate, Restarts: i.restarts, Ready: i.stage == ready, Leaving: i.leaving}
 			for _, h := range i.helpers {
 				e.Helpers = append(e.Helpers, runningOf(h))
 			}
