@@ -21,6 +21,9 @@ func ignore(rules []Rule, w *World, all []Finding) []Finding {
 			o.Get("metadata", "annotations", IgnoreAnnotation),
 			o.Get("spec", "template", "metadata", "annotations", IgnoreAnnotation),
 		} {
+			if !at.Exists() {
+				continue
+			}
 			reasons, wrong := ignored(rules, at.String())
 			for i := range all {
 				if all[i].value.Object() == o && all[i].Ignored == "" {
