@@ -5,14 +5,17 @@ package cluster
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -30,36 +33,49 @@ type foreign struct {
 	ldflags  string
 }
 
-// BuildTime tells how long one program took to build; it is 0 when it was there.
-type BuildTime struct {
-	Program string
-	Took    time.Duration
-}
-
 // Build builds what a cluster of a Kubernetes version needs, as far as it is not in the cache: one program after another,
 // as the compiler uses all processors already. say is told each one.
-func Build(ctx context.Context, kubernetes string, say func(string, ...any)) ([]BuildTime, error) {
-	_, times, err := build(ctx, kubernetes, say)
-	return times, err
+func Build(ctx context.Context, kubernetes string, say func(string, ...any)) error {
+	_, err := build(ctx, kubernetes, say)
+	return err
 }
 
-func build(ctx context.Context, kubernetes string, say func(string, ...any)) (binaries, []BuildTime, error) {
-	home, err := Home()
-	if err != nil {
-		return nil, nil, err
+// extras are programs of others that some tests run on the control host or in pods; a cluster does not need them.
+var extras = map[string]string{
+	"traefik": "github.com/traefik/traefik/v3/cmd/traefik",
+	"kwok":    "sigs.k8s.io/kwok/cmd/kwok",
+}
+
+// BuildExtra builds traefik or kwok, if it is not in the cache, and returns its path.
+func BuildExtra(ctx context.Context, program string, say func(string, ...any)) (string, error) {
+	pkg, ok := extras[program]
+	if !ok {
+		return "", fmt.Errorf("program %q: use one of %v", program, slices.Sorted(maps.Keys(extras)))
 	}
-	unlock, err := lock(filepath.Join(home, "build.lock"))
+	home, source, err := buildFolders()
 	if err != nil {
-		return nil, nil, err
+		return "", err
 	}
-	defer unlock()
-	source, err := sourceFolder()
+	module := foreign{folder: filepath.Join(source, "binaries", program), name: program}
+	return module.build(ctx, home, pkg, program, say)
+}
+
+func buildFolders() (home, source string, err error) {
+	if home, err = Home(); err != nil {
+		return "", "", err
+	}
+	source, err = sourceFolder()
+	return home, source, err
+}
+
+func build(ctx context.Context, kubernetes string, say func(string, ...any)) (binaries, error) {
+	home, source, err := buildFolders()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	kube, err := kubernetesModule(ctx, home, source, kubernetes)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	modules := []foreign{
 		{folder: source, name: "own", packages: []string{"gapless.dev/gapless/test/cluster/pause"}},
@@ -67,19 +83,16 @@ func build(ctx context.Context, kubernetes string, say func(string, ...any)) (bi
 		{folder: filepath.Join(source, "binaries", "coredns"), name: "coredns", packages: []string{"gapless.dev/gapless/test/cluster/binaries/coredns"}},
 		kube,
 	}
-	found, times := binaries{}, []BuildTime(nil)
+	found := binaries{}
 	for _, module := range modules {
 		for _, pkg := range module.packages {
 			name := programName(pkg)
-			path, took, err := module.build(ctx, home, pkg, name, say)
-			if err != nil {
-				return nil, times, err
+			if found[name], err = module.build(ctx, home, pkg, name, say); err != nil {
+				return nil, err
 			}
-			found[name] = path
-			times = append(times, BuildTime{name, took})
 		}
 	}
-	return found, times, nil
+	return found, nil
 }
 
 func programName(pkg string) string {
@@ -90,46 +103,61 @@ func programName(pkg string) string {
 }
 
 // build makes one program at HOME/bin/NAME-HASH/PROGRAM. The hash is of what decides about its bytes.
-func (m foreign) build(ctx context.Context, home, pkg, name string, say func(string, ...any)) (string, time.Duration, error) {
-	sum := sha256.New()
-	fmt.Fprintln(sum, runtime.Version(), runtime.GOARCH, m.ldflags)
-	inputs, err := filepath.Glob(filepath.Join(m.folder, "go.*"))
+func (m foreign) build(ctx context.Context, home, pkg, name string, say func(string, ...any)) (string, error) {
+	sum, err := m.fingerprint(name)
 	if err != nil {
-		return "", 0, err
+		return "", err
 	}
-	own, err := filepath.Glob(filepath.Join(m.folder, "main.go"))
-	if err != nil {
-		return "", 0, err
-	}
-	if m.name == "own" {
-		inputs, own = nil, []string{filepath.Join(m.folder, name, "main.go")}
-	}
-	for _, input := range append(inputs, own...) {
-		data, err := os.ReadFile(input)
-		if err != nil {
-			return "", 0, err
-		}
-		fmt.Fprintln(sum, filepath.Base(input), len(data))
-		sum.Write(data)
-	}
-	folder := filepath.Join(home, "bin", fmt.Sprintf("%s-%x", m.name, sum.Sum(nil)[:4]))
+	folder := filepath.Join(home, "bin", m.name+"-"+sum)
 	path := filepath.Join(folder, name)
 	if _, err := os.Stat(path); err == nil {
-		return path, 0, nil
+		return path, nil
+	}
+	unlock, err := lock(filepath.Join(home, "build.lock")) // two builds at once would each take twice as long
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if _, err := os.Stat(path); err == nil { // the other one has built it
+		return path, nil
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return "", 0, err
+		return "", err
 	}
 	say("building %s (%s)", name, m.name)
 	begin := time.Now()
 	unfinished := filepath.Join(folder, "."+name)
-	err = goTool(ctx, m.folder, "build", "-trimpath", "-ldflags", "-s -w "+m.ldflags, "-o", unfinished, pkg)
-	if err != nil {
-		return "", 0, fmt.Errorf("build %s: %w", name, err)
+	if err := goTool(ctx, m.folder, "build", "-trimpath", "-ldflags", "-s -w "+m.ldflags, "-o", unfinished, pkg); err != nil {
+		return "", fmt.Errorf("build %s: %w", name, err)
 	}
-	took := time.Since(begin)
-	say("built %s in %s", name, took.Round(time.Second))
-	return path, took, os.Rename(unfinished, path)
+	say("built %s in %s", name, time.Since(begin).Round(time.Second))
+	return path, os.Rename(unfinished, path)
+}
+
+func (m foreign) fingerprint(program string) (string, error) {
+	pattern := filepath.Join(m.folder, "go.*")
+	if m.name == "own" {
+		pattern = filepath.Join(m.folder, program, "main.go")
+	}
+	inputs, err := filepath.Glob(pattern)
+	if err != nil {
+		return "", err
+	}
+	mains, err := filepath.Glob(filepath.Join(m.folder, "main.go"))
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	fmt.Fprintln(sum, runtime.Version(), runtime.GOARCH, m.ldflags)
+	for _, input := range append(inputs, mains...) {
+		data, err := os.ReadFile(input)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintln(sum, filepath.Base(input), len(data))
+		sum.Write(data)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:4]), nil
 }
 
 // goTool runs the go command in a foreign module: outside any workspace, without cgo, so that programs are static.
@@ -162,6 +190,11 @@ func kubernetesModule(ctx context.Context, home, source, version string) (foreig
 	if _, err := os.Stat(filepath.Join(m.folder, "go.sum")); err == nil {
 		return m, nil
 	}
+	unlock, err := lock(filepath.Join(home, "src", "lock"))
+	if err != nil {
+		return m, err
+	}
+	defer unlock()
 	text, err := generateModule(ctx, version)
 	if err != nil {
 		return m, fmt.Errorf("module of Kubernetes %s: %w", version, err)

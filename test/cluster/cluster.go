@@ -86,7 +86,7 @@ func (c *Cluster) host(name string) (*host, error) {
 // tool is this program's copy in the state folder: what started us may be gone when a component is restarted.
 func (c *Cluster) tool() string { return filepath.Join(c.folder, "tool") }
 
-// cgroup is the folder of a host's pods in each hierarchy.
+// cgroup is what a host is called in each hierarchy of the machine.
 func (c *Cluster) cgroup(host string) string { return "gapless-cluster-" + c.record.Name + "-" + host }
 
 // Name is what the cluster was called in Config.

@@ -24,7 +24,7 @@ import (
 type hostSpec struct {
 	Name   string // control, node-1, ...
 	Folder string // its state: socket, log/, data/
-	Cgroup string // below every hierarchy; what is in it is removed at the end
+	Cgroup string // its own in every hierarchy, removed at the end
 	Node   bool   // runs pods
 }
 
@@ -46,7 +46,8 @@ type componentStatus struct {
 // initHost is PID 1 of a host. It starts components as it is told over a socket, reaps what they orphan, and ends when it
 // is terminated, or when its lifeline (standard input) closes before a byte was read from it: then its starter has died.
 type initHost struct {
-	spec hostSpec
+	spec    hostSpec
+	cgroups []hierarchy
 
 	mu         sync.Mutex
 	components map[string]*componentStatus
@@ -62,6 +63,10 @@ func runInit(argument string) error {
 	if os.Getpid() != 1 {
 		return errors.New("a host is started by up, not by hand")
 	}
+	if os.Getenv(bornVariable) == "" {
+		return bornInCgroup(h.spec.Cgroup)
+	}
+	os.Unsetenv(bornVariable) //nolint:errcheck // it is there
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
 	end := make(chan os.Signal, 1)
@@ -76,6 +81,10 @@ func runInit(argument string) error {
 	}()
 	if err := prepareHost(h.spec); err != nil {
 		return fmt.Errorf("prepare host %s: %w", h.spec.Name, err)
+	}
+	var err error
+	if h.cgroups, err = narrowCgroups(); err != nil {
+		return fmt.Errorf("cgroups of host %s: %w", h.spec.Name, err)
 	}
 	listener, err := net.Listen("unix", filepath.Join(h.spec.Folder, "init.sock"))
 	if err != nil {
@@ -232,7 +241,7 @@ func (h *initHost) finish() error {
 			break
 		}
 	}
-	cgroups := removeCgroups(h.spec.Cgroup)
+	cgroups := leaveCgroups(h.cgroups, h.spec.Cgroup)
 	if err := unmountBelow(h.spec.Folder); err != nil {
 		return errors.Join(cgroups, err) // never remove through a mount: a pod may have mounted the machine's own files
 	}

@@ -94,7 +94,7 @@ func (c *Cluster) startNode(ctx context.Context, number int, bin binaries) error
 			"x509": object{"clientCAFile": pki("ca.crt")},
 		},
 		"authorization": object{"mode": "Webhook"},
-		"cgroupDriver":  "cgroupfs", "cgroupRoot": "/" + c.cgroup(node.Name), "cgroupsPerQOS": false, "enforceNodeAllocatable": []string{},
+		"cgroupDriver":  "cgroupfs", "cgroupRoot": "/", "cgroupsPerQOS": false, "enforceNodeAllocatable": []string{},
 		"failCgroupV1": false, "failSwapOn": false,
 		"clusterDomain": "cluster.local", "clusterDNS": []string{c.plan.dnsService()},
 		"resolvConf":               filepath.Join(node.folder, "resolv.conf"),
@@ -132,7 +132,7 @@ func (c *Cluster) startNode(ctx context.Context, number int, bin binaries) error
 	return nil
 }
 
-// nodeReady waits until kube-proxy has written its rules on a node.
+// proxyReady waits until kube-proxy has written its rules on a node.
 func (c *Cluster) proxyReady(ctx context.Context, number int) error {
 	node := c.nodes[number-1]
 	return node.ready(ctx, "kube-proxy", c.answers(ctx, "http://"+c.plan.node(number)+":10256/healthz"))

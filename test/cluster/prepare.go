@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -92,52 +91,6 @@ func showSysctls() error {
 		if err := unix.Mount(shown, path, "", unix.MS_BIND, ""); err != nil {
 			return fmt.Errorf("show %s: %w", path, err)
 		}
-	}
-	return nil
-}
-
-// removeCgroups removes a folder from every hierarchy, of cgroup v1 and v2. The kernel holds a cgroup until the last
-// of its processes is gone for good, a little after it was reaped.
-func removeCgroups(name string) error {
-	var roots []string
-	for _, pattern := range []string{"/sys/fs/cgroup/" + name, "/sys/fs/cgroup/*/" + name} {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			return err
-		}
-		roots = append(roots, found...)
-	}
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		var failed error
-		for _, root := range roots {
-			failed = errors.Join(failed, removeTree(root))
-		}
-		if failed == nil || time.Now().After(deadline) {
-			return failed
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-// removeTree removes a tree of cgroups: only folders can be removed there, the deepest first.
-func removeTree(root string) error {
-	entries, err := os.ReadDir(root)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if entry.IsDir() {
-			if err := removeTree(filepath.Join(root, entry.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	if err := unix.Rmdir(root); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove cgroup %s: %w", root, err)
 	}
 	return nil
 }

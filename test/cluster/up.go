@@ -49,7 +49,7 @@ func Up(ctx context.Context, c Config) (*Cluster, error) {
 	if err := down(folder); err != nil { // what a killed start left
 		return nil, err
 	}
-	bin, _, err := build(ctx, c.Kubernetes, c.Say)
+	bin, err := build(ctx, c.Kubernetes, c.Say)
 	if err != nil {
 		return nil, err
 	}

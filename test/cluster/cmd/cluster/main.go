@@ -23,6 +23,7 @@ const usage = `usage: cluster [flags] verb
 
   install                      the Debian packages that are missing, by apt-get
   build                        the programs that are not in the cache yet
+  build traefik|kwok           a program that only some tests need; prints its path
   up                           bring the cluster up; nothing to do when it stands
   down                         take it down; nothing to do when it does not stand
   run COMMAND [ARG...]         up, the command in the client's network, down, whatever happens
@@ -91,8 +92,7 @@ func run() error {
 	case "install":
 		return cluster.Install(ctx)
 	case "build":
-		_, err := cluster.Build(ctx, c.Kubernetes, c.Say)
-		return err
+		return build(ctx, c, args)
 	case "up":
 		return up(ctx, c)
 	case "down":
@@ -105,6 +105,21 @@ func run() error {
 		return err
 	}
 	return ask(ctx, standing, verb, args)
+}
+
+// build prints the paths of the extras it was asked for.
+func build(ctx context.Context, c cluster.Config, extras []string) error {
+	if len(extras) == 0 {
+		return cluster.Build(ctx, c.Kubernetes, c.Say)
+	}
+	for _, program := range extras {
+		path, err := cluster.BuildExtra(ctx, program, c.Say)
+		if err != nil {
+			return err
+		}
+		fmt.Println(path)
+	}
+	return nil
 }
 
 func up(ctx context.Context, c cluster.Config) error {
