@@ -2,6 +2,7 @@ package kube
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,13 +34,17 @@ func (l *look) versions(now time.Time) map[rollout.Version]rollout.Standing {
 		if st.Serving < s.replicas {
 			st.Failure = failure(l.pods[s.version])
 		}
-		if st.Failure == "" && s.replicas == 0 && s.version == l.state.Candidate && !l.recognised(s) {
+		young := now.Sub(s.GetCreationTimestamp().Time) < slowToRecognise
+		if st.Failure == "" && s.replicas == 0 && s.version == l.state.Candidate && !young && !l.recognised(s) {
 			st.Failure = "Kubernetes has not taken the ReplicaSet for the Deployment's own yet"
 		}
 		all[s.version] = st
 	}
 	return all
 }
+
+// slowToRecognise is how long Kubernetes may take to stamp a ReplicaSet before that is worth a word. It takes a second or two.
+const slowToRecognise = 15 * time.Second
 
 // shown tells whether a ready pod of the version must stand in a slice that we look at. Of a version that all Services are pinned
 // away from it must only where the shadow Service stands.
@@ -64,8 +69,11 @@ func available(p *corev1.Pod, minReady time.Duration, now time.Time) bool {
 	return false
 }
 
-// failure says in words why pods do not come up. The first pod that has a reason speaks for all.
+// failure says in words why pods do not come up. The first by name that has a reason speaks for all, so that the words stay the same
+// while nothing changes.
 func failure(pods []*corev1.Pod) string {
+	pods = slices.SortedFunc(slices.Values(pods), func(x, y *corev1.Pod) int { return strings.Compare(x.Name, y.Name) })
+	unready := ""
 	for _, p := range pods {
 		if p.DeletionTimestamp != nil {
 			continue
@@ -85,11 +93,11 @@ func failure(pods []*corev1.Pod) string {
 		}
 		for _, c := range p.Status.ContainerStatuses {
 			if c.State.Running != nil && !c.Ready {
-				return fmt.Sprintf("pod %s runs, and container %s does not answer that it is ready", p.Name, c.Name)
+				unready = fmt.Sprintf("container %s runs and does not answer that it is ready", c.Name)
 			}
 		}
 	}
-	return ""
+	return unready
 }
 
 func containerFailure(c corev1.ContainerStatus) string {

@@ -1,0 +1,95 @@
+// Package install is what Gapless needs in a cluster, as one source: the definition of the Rollout, the policies, and the
+// controller with its rights.
+package install
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+)
+
+//go:embed crd policy controller
+var files embed.FS
+
+// Namespace is where the controller lives unless told otherwise.
+const Namespace = "gapless-system"
+
+// Options of an installation.
+type Options struct {
+	// Namespace of the controller. Default: gapless-system.
+	Namespace string
+	// Watch is the one namespace whose Rollouts are driven. Default: all of the cluster.
+	Watch string
+	// Image of the controller. Default: DefaultImage.
+	Image string
+	// WithoutPolicies leaves the admission policies out, for clusters that do not serve them or where one may not install them.
+	// Deployments are then kept paused at rest.
+	WithoutPolicies bool
+}
+
+// DefaultImage is the controller's.
+const DefaultImage = "ghcr.io/gapless/gapless:latest"
+
+// Manifest is everything as one YAML stream for kubectl apply, in the order in which it is to be created.
+func Manifest(o Options) (string, error) {
+	if o.Namespace == "" {
+		o.Namespace = Namespace
+	}
+	if o.Image == "" {
+		o.Image = DefaultImage
+	}
+	names := []string{"controller/namespace.yaml", "crd/gapless.dev_rollouts.yaml"}
+	if !o.WithoutPolicies {
+		names = append(names, "policy/guard.yaml", "policy/drain-at-birth.yaml")
+	}
+	if o.Watch == "" {
+		names = append(names, "controller/rights.yaml")
+	} else {
+		names = append(names, "controller/rights-of-one-namespace.yaml")
+	}
+	names = append(names, "controller/controller.yaml")
+	var out strings.Builder
+	for i, name := range names {
+		text, err := files.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		if i > 0 {
+			out.WriteString("---\n")
+		}
+		out.WriteString(strings.TrimPrefix(string(text), "---\n"))
+	}
+	watch := ""
+	if o.Watch != "" {
+		watch = fmt.Sprintf(", %q", "--namespace="+o.Watch)
+	}
+	return strings.NewReplacer("${NAMESPACE}", o.Namespace, "${WATCH}", o.Watch, "${IMAGE}", o.Image, "${WATCH_ARG}", watch).Replace(out.String()), nil
+}
+
+// Objects is the same as objects.
+func Objects(o Options) ([]*unstructured.Unstructured, error) {
+	text, err := Manifest(o)
+	if err != nil {
+		return nil, err
+	}
+	var all []*unstructured.Unstructured
+	for d := yaml.NewYAMLOrJSONDecoder(bytes.NewReader([]byte(text)), 4096); ; {
+		u := &unstructured.Unstructured{}
+		err := d.Decode(&u.Object)
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("object %d: %w", len(all), err)
+		}
+		if len(u.Object) > 0 {
+			all = append(all, u)
+		}
+	}
+}
