@@ -20,23 +20,28 @@ func TestGaps_MergeByTheTimesAtWhichRequestsWereDue(t *testing.T) {
 		"none": {"nothing lost is no gap", nil, nil},
 		"one": {
 			"one loss lasts until the next request could be answered",
-			[]int{7}, []report.Gap{gapOf(7, 1, 1)},
+			[]int{7},
+			[]report.Gap{gapOf(7, 1, 1)},
 		},
 		"two intervals": {
 			"one answer between two losses does not end a gap",
-			[]int{1, 3}, []report.Gap{gapOf(1, 3, 2)},
+			[]int{1, 3},
+			[]report.Gap{gapOf(1, 3, 2)},
 		},
 		"three intervals": {
 			"two answers do",
-			[]int{1, 4}, []report.Gap{gapOf(1, 1, 1), gapOf(4, 1, 1)},
+			[]int{1, 4},
+			[]report.Gap{gapOf(1, 1, 1), gapOf(4, 1, 1)},
 		},
 		"out of order": {
 			"timeouts are known after later refusals",
-			[]int{9, 8, 1, 3, 2}, []report.Gap{gapOf(1, 3, 3), gapOf(8, 2, 2)},
+			[]int{9, 8, 1, 3, 2},
+			[]report.Gap{gapOf(1, 3, 3), gapOf(8, 2, 2)},
 		},
 		"joined late": {
 			"a loss between two gaps makes them one",
-			[]int{1, 5, 3}, []report.Gap{gapOf(1, 5, 3)},
+			[]int{1, 5, 3},
+			[]report.Gap{gapOf(1, 5, 3)},
 		},
 	}
 	for name, test := range tests {

@@ -181,8 +181,14 @@ func aborted() report.Report {
 			{At: at(12), Phase: "Aborting", Reason: "CandidateFailed", Message: "2.0.0 lost its last instance at 25 %."},
 		},
 		Versions: []report.Version{
-			{Name: "1.0.0", Role: "stable", Weight: 100, Desired: 3, Running: 3, Ready: 3},
-			{Name: "2.0.0", Role: "candidate", Desired: 1, InFlight: -1, Failure: "exit status 2 after 6.1 s"},
+			{
+				Name: "1.0.0", Role: "stable", Weight: 100, Desired: 3, Running: 3, Ready: 3,
+				Counts: &report.Counts{Requests: 5540, Latency: ms(0.3)},
+			},
+			{
+				Name: "2.0.0", Role: "candidate", Desired: 1, InFlight: -1, Failure: "exit status 2 after 6.1 s",
+				Counts: &report.Counts{Requests: 460, Errors: 12, Retried: 3, Latency: ms(0.5), Mirrored: 20, MirrorDiffers: 1},
+			},
 		},
 		Traffic: traffic(20, weight, lost),
 		Notes:   []string{"12 requests were in flight on 2.0.0 when it died; they are the ones counted as lost."},

@@ -62,6 +62,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"px":       num,
 	"add":      func(a, b float64) float64 { return a + b },
 	"count":    Count,
+	"whole":    func(n int64) string { return Count(int(n)) },
 	"short":    func(m Millis) string { return Short(m.Duration()) },
 	"offset":   func(m Millis) string { return offset(m.Duration()) },
 	"sentence": sentence,
@@ -180,6 +181,17 @@ func (v *view) Losses() []lossRow {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// Reached lists the versions of which the data plane counted something.
+func (v *view) Reached() []Version {
+	var out []Version
+	for _, version := range v.R.Versions {
+		if version.Counts != nil {
+			out = append(out, version)
+		}
+	}
+	return out
 }
 
 func (v *view) Gaps() []Gap {

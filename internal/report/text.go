@@ -98,6 +98,29 @@ func (p *page) versions(r Report) {
 		}
 	}
 	p.section("", rows...)
+	p.counts(r)
+}
+
+// counts shows what the data plane counted, beside what a probe counted from outside.
+func (p *page) counts(r Report) {
+	rows := []string{row("version", "requests", "5xx", "cut short", "client gone", "retried", "mean")}
+	for _, v := range r.Versions {
+		if c := v.Counts; c != nil {
+			rows = append(rows, row(v.Name, c.Requests, c.Status5xx, c.Errors, c.Gone, c.Retried, Short(c.Latency.Duration())))
+		}
+	}
+	if len(rows) > 1 {
+		p.section("reached", rows...)
+	}
+	rows = []string{row("version", "copies", "other status", "no answer", "mean")}
+	for _, v := range r.Versions {
+		if c := v.Counts; c != nil && c.Mirrored > 0 {
+			rows = append(rows, row(v.Name, c.Mirrored, c.MirrorDiffers, c.MirrorErrors, Short(c.MirrorLatency.Duration())))
+		}
+	}
+	if len(rows) > 1 {
+		p.section("mirrored", rows...)
+	}
 }
 
 func (p *page) phases(r Report) {
