@@ -35,7 +35,7 @@ func (l *look) standing() Version {
 		return a < b
 	}
 	for v, st := range l.seen.Versions {
-		if st.Asked == 0 && st.Running == 0 {
+		if st.Asked == 0 && st.Running == 0 && l.seen.Route.Weights[v] == 0 {
 			continue
 		}
 		if best == "" || better(v, best) {

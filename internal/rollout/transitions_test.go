@@ -117,6 +117,25 @@ gets an abort without a refusal. Once the candidate has all traffic, a newer ver
 ends the hold-back. ` + "`undo`" + ` is an abort while a revision is on its way, also in the hold-back, where it is instant; at rest it writes the
 previous template and begins an ordinary passage.
 
+## Numbers
+
+Weights are whole percents and instances are whole. A weight needs ceil(weight x replicas / 100) instances before it is told, and a
+version that loses instances keeps what the rest carries. The bound that holds for any weight of any version is
+ceil(100 x serving / replicas): in a rolling update of 3 the versions have 33 and 67 with 1 and 2 instances.
+
+By share of instances (a plain Service) only two things can be written: a pin on one version, and no pin. The weights in between
+are what the serving instances make of it: replicas + surge at most, replicas at least, and one candidate of 2 is 50 %, whatever
+was asked for. ` + "`gapless plan`" + ` prints the shares that will really happen.
+
+A drain counts from the look that saw weight 0 arrive. After it, requests that are still being answered are waited for, up to ten
+drains where the platform can count them; then each instance has its own stop budget.
+
+An abort that cannot write the template back for 30 s, because somebody writes the refused one again each time, rests in Held.
+
+## Beginnings and ends
+
+A recreate is the exception to "capacity first": its two versions never stand side by side, also on the way back.
+
 The first version of an app has nothing beside it and nothing to go back to. It gets traffic with its first serving instance,
 and the deadline does not abort it; the reason says that it is late.
 

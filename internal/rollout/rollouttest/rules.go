@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"time"
 
 	"gapless.dev/gapless/internal/rollout"
 )
@@ -15,6 +14,7 @@ type watch struct {
 	used     int64           // the promote that let the rollout past its last manual stop
 	revision int
 	calm     int  // looks in a row that found nothing to do
+	fresh    int  // looks in a row that were looked at, and not dropped for being late
 	fought   bool // somebody may have written the refused template again since the last abort began
 }
 
@@ -39,10 +39,13 @@ func (w *world) checkDecision(prev rollout.State, seen rollout.Snapshot, d rollo
 	if d.Reason == "" || d.Message == "" {
 		w.fail("I8 it says why", "no reason or message in %s", d.State.Phase)
 	}
-	if len(d.Actions) == 0 {
-		w.watch.calm++
-	} else {
+	w.watch.calm++
+	if len(d.Actions) > 0 {
 		w.watch.calm = 0
+	}
+	w.watch.fresh++
+	if !d.State.LookedAt.Equal(seen.Now) {
+		w.watch.fresh = 0
 	}
 }
 
@@ -332,7 +335,7 @@ func (w *world) resting() bool {
 		return false
 	}
 	stable := w.version(s.Stable)
-	return w.watch.calm > 2 && w.plane.settled() && len(w.orders) == 0 && stable.serving() == w.replicas && s.LookedAt.After(w.now().Add(-10*time.Second))
+	return w.watch.calm > 2 && w.plane.settled() && len(w.orders) == 0 && stable.serving() == w.replicas && w.watch.fresh > 2
 }
 
 // checkRest: at rest the world holds what its user wrote, and nothing else.

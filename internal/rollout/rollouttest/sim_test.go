@@ -17,6 +17,7 @@ import (
 var (
 	schedules = flag.Uint64("schedules", fromEnv("SCHEDULES", 20_000), "how many worlds to play; also by SCHEDULES")
 	from      = flag.Uint64("from", 1, "the seed of the first world")
+	_         = flag.Bool("update", false, "nothing to update here; the packages beside this one know the flag")
 	seed      = flag.Uint64("seed", fromEnv("SEED", 0), "play only the world of this seed, and print its trace; also by SEED")
 )
 
