@@ -238,3 +238,45 @@ func TestIdentity_IsNotFooledByAPidThatIsUsedAgain(t *testing.T) {
 		t.Error("it was adopted")
 	}
 }
+
+func TestStopAndUp_KeepsWhatWasDeployed(t *testing.T) {
+	dir := t.TempDir()
+	o := Options{StateDir: dir, File: app.File{Apps: []app.App{testApp(t, "naive", rollout.Plan{Strategy: rollout.BlueGreen})}}}
+	h := up(t, o)
+	h.until("1.0.0 serves", serving("1.0.0", 2))
+	if _, err := h.c.Deploy(t.Context(), "demo", "2.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	first := h.until("2.0.0 serves", serving("2.0.0", 2))
+	h.stop()
+	for _, pid := range pids(first, "2.0.0") {
+		if identify(pid).alive() {
+			t.Errorf("process %d runs on", pid)
+		}
+	}
+	h = up(t, o)
+	if again := h.until("2.0.0 serves again", serving("2.0.0", 2)); again.Revision != first.Revision {
+		t.Errorf("revision %d, was %d", again.Revision, first.Revision)
+	}
+}
+
+func TestUp_StartsAgainWhatHasEndedMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	a := testApp(t, "naive", rollout.Plan{Strategy: rollout.Rolling, MaxSurge: 1})
+	o := Options{StateDir: dir, Leave: true, File: app.File{Apps: []app.App{a}}}
+	h := up(t, o)
+	before := pids(h.until("two serve", serving("1.0.0", 2)), "1.0.0")
+	h.stop()
+	victim, err := os.FindProcess(before[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = victim.Kill()
+	_, _ = victim.Wait()
+	o.Leave = false
+	h = up(t, o)
+	after := pids(h.until("two serve again", serving("1.0.0", 2)), "1.0.0")
+	if slices.Contains(after, before[0]) || !slices.Contains(after, before[1]) {
+		t.Errorf("%v, were %v", after, before)
+	}
+}

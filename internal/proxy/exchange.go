@@ -103,7 +103,9 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 			r.Body = io.NopCloser(bytes.NewReader(x.body))
 			r.GetBody = x.bodyAgain
 		}
-		r.URL.Host = x.on.addrs[x.port]
+		if r.URL.Host = x.on.addrs[x.port]; r.URL.Host == "" {
+			return nil, errNoPort // the process was started before the file named the port
+		}
 		res, err := x.on.transport(r).RoundTrip(r)
 		if err == nil {
 			x.status = res.StatusCode
@@ -143,7 +145,10 @@ func (x *exchange) stick(r *http.Request, res *http.Response) {
 	res.Header.Add("Set-Cookie", c.String())
 }
 
-var errNoInstance = errors.New("no instance")
+var (
+	errNoInstance = errors.New("no instance")
+	errNoPort     = errors.New("no such port")
+)
 
 // neverSent tells that no connection came about.
 func neverSent(err error) bool {
@@ -162,6 +167,8 @@ func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 		x.tooLarge(w)
 	case errors.Is(err, errNoInstance):
 		refuse(w, http.StatusServiceUnavailable, "%s has no instance that can answer now", x.app.name)
+	case errors.Is(err, errNoPort):
+		refuse(w, http.StatusServiceUnavailable, "%s %s was started before port %s was added: deploy a version to have it", x.app.name, x.on.version, x.port)
 	case r.Context().Err() != nil:
 		w.WriteHeader(http.StatusBadGateway) // nobody reads it
 	case errors.As(err, &timeout) && timeout.Timeout():
