@@ -33,6 +33,15 @@ var layers = []layer{
 		"internal/report", "internal/rollout", "examples/api-status/apistatus",
 	}, "the commands are where things are wired together; the demo runs the example service"},
 	{"internal/cli/exit", nil, "an exit code is a plain value"},
+	{"internal/cli/install", []string{"install", "internal/cli"}, "prints what install holds"},
+	{"internal/cli/uninstall", []string{"api", "install", "internal/cli", "internal/kube"}, "gives all Deployments back before it takes ours away"},
+	{"internal/cli/adopt", []string{"api", "internal/cli", "internal/kube", "internal/rollout"}, "shows what a Rollout would do, and makes it"},
+	{"internal/cli/eject", []string{"api", "internal/cli", "internal/kube", "internal/rollout"}, "works when the controller is gone"},
+	{"internal/cli/controller", []string{"internal/cli", "internal/kube"}, "runs the platform Kubernetes"},
+	{"api", nil, "the shape of a resource is plain data"},
+	{"install", nil, "manifests are text; what they are checked against is the real API server"},
+	{"internal/kube", []string{"api", "internal/controller", "internal/rollout", "internal/traffic"}, "a platform carries decisions out; it decides nothing"},
+	{"internal/traffic", []string{"internal/rollout"}, "a router knows routes and one data plane"},
 	{"internal/controller", []string{"internal/rollout", "internal/report"}, "the loop knows the engine and what to say; platforms come to it through its port"},
 	{"internal/local", []string{
 		"internal/app", "internal/controller", "internal/proxy", "internal/report", "internal/rollout",
@@ -53,7 +62,7 @@ var layers = []layer{
 var pure = []string{"internal/rollout", "internal/app", "internal/report", "internal/lint"}
 
 // waiting rooms wait for events; a sleep there would be a guess.
-var waiting = []string{"internal/controller", "internal/local"}
+var waiting = []string{"internal/controller", "internal/local", "internal/kube", "internal/traffic"}
 
 var impureImports = map[string]string{
 	"log":       "a pure room says things by what it returns",
