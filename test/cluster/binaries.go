@@ -127,10 +127,11 @@ func (m foreign) build(ctx context.Context, home, pkg, name string, say func(str
 	say("building %s (%s)", name, m.name)
 	begin := time.Now()
 	unfinished := filepath.Join(folder, "."+name)
-	if err := goTool(ctx, m.folder, "build", "-trimpath", "-ldflags", "-s -w "+m.ldflags, "-o", unfinished, pkg); err != nil {
+	processor, err := goTool(ctx, m.folder, "build", "-trimpath", "-ldflags", "-s -w "+m.ldflags, "-o", unfinished, pkg)
+	if err != nil {
 		return "", fmt.Errorf("build %s: %w", name, err)
 	}
-	say("built %s in %s", name, time.Since(begin).Round(time.Second))
+	say("built %s in %s, %s of processor time", name, time.Since(begin).Round(time.Second), processor.Round(time.Second))
 	return path, os.Rename(unfinished, path)
 }
 
@@ -161,14 +162,16 @@ func (m foreign) fingerprint(program string) (string, error) {
 }
 
 // goTool runs the go command in a foreign module: outside any workspace, without cgo, so that programs are static.
-func goTool(ctx context.Context, folder string, args ...string) error {
+// It tells the processor time of the compilers, too.
+func goTool(ctx context.Context, folder string, args ...string) (processor time.Duration, err error) {
 	command := exec.CommandContext(ctx, "go", args...)
 	command.Dir = folder
 	command.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
-	if out, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("go %s: %w\n%s", args[0], err, out)
+	out, err := command.CombinedOutput()
+	if err != nil {
+		return 0, fmt.Errorf("go %s: %w\n%s", args[0], err, out)
 	}
-	return nil
+	return command.ProcessState.UserTime() + command.ProcessState.SystemTime(), nil
 }
 
 var kubernetesPrograms = []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"}
@@ -205,7 +208,8 @@ func kubernetesModule(ctx context.Context, home, source, version string) (foreig
 	if err := os.WriteFile(filepath.Join(m.folder, "go.mod"), text, 0o644); err != nil {
 		return m, err
 	}
-	return m, goTool(ctx, m.folder, "mod", "tidy")
+	_, err = goTool(ctx, m.folder, "mod", "tidy")
+	return m, err
 }
 
 var stagingReplace = regexp.MustCompile(`(?m)^\s*(k8s\.io/[a-z0-9-]+) => \./staging/`)

@@ -145,6 +145,7 @@ func writePKI(folder string, plan addresses, nodes int) error {
 	pair("kube-apiserver", "kube-apiserver", "", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
 		"kubernetes.default.svc.cluster.local", "localhost", "127.0.0.1", plan.control(), plan.apiService())
 	pair("kubelet-client", "kube-apiserver-kubelet-client", "system:masters")
+	pair("front-proxy", "front-proxy", "")
 	client("admin", "admin", "system:masters")
 	client("kube-controller-manager", "system:kube-controller-manager", "")
 	client("kube-scheduler", "system:kube-scheduler", "")

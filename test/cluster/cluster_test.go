@@ -88,7 +88,7 @@ func TestCluster_ServesPodsThroughEveryKindOfService(t *testing.T) {
 	}
 
 	echo := filepath.Join(t.TempDir(), "echo")
-	if err := goTool(ctx, ".", "build", "-o", echo, "./testdata/echo"); err != nil {
+	if _, err := goTool(ctx, ".", "build", "-o", echo, "./testdata/echo"); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.LoadImage(ctx, "echo:1", echo); err != nil {
