@@ -93,7 +93,7 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 		return exit.With(exit.Usage, err)
 	}
 	// Ctrl-C ends the run; what was started is stopped before the command returns, so a second one is not needed and does nothing.
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 
 	b := newBoard(*o, cells, sh.Paint())

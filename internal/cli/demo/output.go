@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,8 +39,12 @@ func Table(o *Options, results []Result, c paint.Palette) string {
 	b.WriteString(paint.Table("", 2, c, columns, rowsOf(results, c)))
 	b.WriteString("\n")
 	var sum evidence.Traffic
+	var names []string
 	for _, r := range results {
 		if r.mustNotLose() {
+			if !slices.Contains(names, r.Strategy) {
+				names = append(names, r.Strategy)
+			}
 			sum.Requests += r.Traffic.Requests
 			sum.Lost += r.Traffic.Lost
 		}
@@ -56,7 +61,7 @@ func Table(o *Options, results []Result, c paint.Palette) string {
 		if sum.Lost > 0 {
 			colour = c.Bad
 		}
-		fmt.Fprintf(&b, "%s\n", colour("rolling, blue-green and canary: "+sentence))
+		fmt.Fprintf(&b, "%s\n", colour(strings.Join(names, ", ")+": "+sentence))
 	}
 	return b.String()
 }

@@ -2,6 +2,7 @@ package up
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -11,6 +12,9 @@ import (
 
 	"gapless.dev/gapless/internal/app"
 )
+
+// The flag is every test's of the commands: make generate sets it for all of them.
+var _ = flag.Bool("update", false, "ignored here")
 
 func TestLoad_FindsWhatTheMachineDoesNotHave(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

@@ -77,7 +77,7 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 	if !o.Quiet {
 		opts.Output = sh.Err
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	// The first signal ends the serving; from then on a signal has its usual effect.
 	context.AfterFunc(ctx, stop)
