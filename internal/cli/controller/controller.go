@@ -9,7 +9,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"gapless.dev/gapless/internal/cli/exit"
 	"gapless.dev/gapless/internal/cli/shell"
@@ -28,9 +27,7 @@ const example = `  gapless controller                              in a pod
 
 // Options of the command.
 type Options struct {
-	Kubeconfig     string
-	Context        string
-	Namespace      string
+	Cluster        kube.Connection
 	LeaseNamespace string
 	Health         string
 }
@@ -49,9 +46,7 @@ func New(sh *shell.Shell) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "`file` of the cluster's address and credentials (default KUBECONFIG, the pod's own, or ~/.kube/config)")
-	f.StringVar(&o.Context, "context", "", "context of the kubeconfig (default: its current one)")
-	f.StringVarP(&o.Namespace, "namespace", "n", "", "only this namespace (default: all)")
+	o.Cluster.Register(f, "only this `namespace` (default all)")
 	f.StringVar(&o.LeaseNamespace, "lease-namespace", "gapless-system", "namespace of the lease that controllers share")
 	f.StringVar(&o.Health, "health", "", "`address` for /healthz and /readyz, such as :8081 (default: none)")
 	return cmd
@@ -59,16 +54,14 @@ func New(sh *shell.Shell) *cobra.Command {
 
 // Run drives until it is told to stop.
 func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = o.Kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.Context}).ClientConfig()
+	config, _, err := o.Cluster.Config()
 	if err != nil {
-		return exit.Usagef("no cluster: %w; name a file with --kubeconfig", err)
+		return exit.With(exit.Usage, err)
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	err = kube.Run(ctx, kube.Options{
-		Config: config, Namespace: o.Namespace, LeaseNamespace: o.LeaseNamespace, Health: o.Health,
+		Config: config, Namespace: o.Cluster.Namespace, LeaseNamespace: o.LeaseNamespace, Health: o.Health,
 		Log: slog.New(slog.NewTextHandler(sh.Err, nil)),
 	})
 	if errors.Is(err, context.Canceled) {

@@ -1,0 +1,105 @@
+// Package uninstall is the command gapless uninstall.
+package uninstall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/install"
+	"gapless.dev/gapless/internal/cli/eject"
+	"gapless.dev/gapless/internal/cli/exit"
+	"gapless.dev/gapless/internal/cli/shell"
+	"gapless.dev/gapless/internal/kube"
+)
+
+const long = `Give every Deployment back as its user wrote it, and then take Gapless out of the cluster: the policies first, then
+the controller, then the definition of the Rollout. No pod of an app is touched.
+
+In the middle of a rollout an app first goes back to stable. --force does that from here, for when the controller is gone.`
+
+// Options of the command.
+type Options struct {
+	Force   bool
+	Timeout time.Duration
+	Cluster kube.Connection
+}
+
+// New returns the command.
+func New(sh *shell.Shell) *cobra.Command {
+	o := &Options{}
+	cmd := &cobra.Command{
+		Use:   "uninstall",
+		Short: "Give every Deployment back and take Gapless out of the cluster",
+		Long:  long,
+		Args:  shell.Args(0, 0, "no words"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return Run(cmd.Context(), sh, o)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.Force, "force", false, "give the Deployments back from here, without the controller")
+	f.DurationVar(&o.Timeout, "timeout", 10*time.Minute, "how long to wait for all Deployments")
+	o.Cluster.Register(f, "`namespace` of the controller (default "+install.Namespace+")")
+	return cmd
+}
+
+// Run ejects everything, and then deletes what install made.
+func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
+	c, _, err := o.Cluster.Connect()
+	if err != nil {
+		return exit.With(exit.Usage, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	var all v1alpha1.RolloutList
+	if err := c.List(ctx, &all); err != nil && !kube.Gone(err) {
+		return err
+	}
+	for i := range all.Items {
+		r := &all.Items[i]
+		sh.Printf("eject %s/%s\n", r.Namespace, r.Name)
+		if err := eject.One(ctx, sh, c, client.ObjectKeyFromObject(r), false, o.Force); err != nil {
+			if errors.Is(err, context.DeadlineExceeded) && !o.Force {
+				err = fmt.Errorf("%w; is a controller running? --force does it from here", err)
+			}
+			return fmt.Errorf("eject %s/%s: %w; nothing was uninstalled", r.Namespace, r.Name, err)
+		}
+	}
+	objects, err := install.Objects(install.Options{Namespace: o.Cluster.Namespace})
+	if err != nil {
+		return err
+	}
+	for _, u := range backwards(objects) {
+		err := c.Delete(ctx, u, client.PropagationPolicy("Background"))
+		if err != nil && !kube.Gone(err) {
+			return fmt.Errorf("delete %s %s: %w", u.GetKind(), u.GetName(), err)
+		}
+		if err == nil {
+			sh.Printf("deleted %s %s\n", u.GetKind(), u.GetName())
+		}
+	}
+	return nil
+}
+
+// backwards is the order in which things go: policies, so that nothing is held any more; then all else as it came, last first.
+func backwards(objects []*unstructured.Unstructured) []*unstructured.Unstructured {
+	ordered := slices.Clone(objects)
+	slices.Reverse(ordered)
+	policy := func(u *unstructured.Unstructured) int {
+		if strings.HasPrefix(u.GetKind(), "MutatingAdmissionPolicy") {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(ordered, func(x, y *unstructured.Unstructured) int { return policy(x) - policy(y) })
+	return ordered
+}

@@ -1,0 +1,67 @@
+package kube
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// ErrNoCluster is what Connect wraps when no kubeconfig leads to a cluster.
+var ErrNoCluster = errors.New("no cluster")
+
+// A Connection says how a command reaches its cluster.
+type Connection struct {
+	// Kubeconfig is a file. Default: KUBECONFIG, the pod's own account, or ~/.kube/config.
+	Kubeconfig string
+	// Context of it. Default: its current one.
+	Context string
+	// Namespace. Default: that of the context.
+	Namespace string
+}
+
+// Register adds the flags of a connection.
+func (c *Connection) Register(f *pflag.FlagSet, namespace string) {
+	f.StringVar(&c.Kubeconfig, "kubeconfig", "", "`file` with the cluster's address and credentials (default KUBECONFIG, the pod's own, or ~/.kube/config)")
+	f.StringVar(&c.Context, "context", "", "context of the kubeconfig (default its current one)")
+	f.StringVarP(&c.Namespace, "namespace", "n", "", namespace)
+}
+
+// Config is where the cluster is and who asks, and the namespace that is meant.
+func (c *Connection) Config() (*rest.Config, string, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = c.Kubeconfig
+	loading := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.Context})
+	config, err := loading.ClientConfig()
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: %w; name a file with --kubeconfig", ErrNoCluster, err)
+	}
+	namespace := c.Namespace
+	if namespace == "" {
+		if namespace, _, err = loading.Namespace(); err != nil {
+			return nil, "", fmt.Errorf("%w: %w", ErrNoCluster, err)
+		}
+	}
+	return config, namespace, nil
+}
+
+// Connect returns a client that reads from the API server itself, and the namespace that is meant.
+func (c *Connection) Connect() (client.Client, string, error) {
+	config, namespace, err := c.Config()
+	if err != nil {
+		return nil, "", err
+	}
+	config.QPS, config.Burst = 50, 100
+	scheme, err := Scheme()
+	if err != nil {
+		return nil, "", err
+	}
+	direct, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: %w", ErrNoCluster, err)
+	}
+	return direct, namespace, nil
+}
