@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ func main() {
 	rate := flag.Float64("rate", 5000, "requests per second")
 	length := flag.Duration("for", 15*time.Second, "length of one run")
 	runs := flag.Int("runs", 3, "runs of each mix")
+	before := flag.String("before", "", "`command` to put before the prober's, such as \"chrt -r 1\" on a machine that is not idle")
 	role := flag.String("role", "", "internal: server or prober")
 	url := flag.String("url", "", "internal: the server's")
 	mix := flag.Int("mix", 0, "internal: index of the mix")
@@ -43,7 +45,7 @@ func main() {
 	case "prober":
 		err = send(*url, *rate, *length, mixes[*mix])
 	default:
-		err = measure(*rate, *length, *runs)
+		err = measure(*rate, *length, *runs, strings.Fields(*before))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "probe benchmark:", err)
@@ -99,7 +101,7 @@ func send(url string, rate float64, length time.Duration, m mix) error {
 	return report.TrafficJSON(os.Stdout, t)
 }
 
-func measure(rate float64, length time.Duration, runs int) error {
+func measure(rate float64, length time.Duration, runs int, before []string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -124,14 +126,14 @@ func measure(rate float64, length time.Duration, runs int) error {
 		return fmt.Errorf("the server did not start: %w", err)
 	}
 
-	fmt.Printf("%g requests/s for %v, prober on one core, server on another; %d CPUs, %s %s/%s, %s\n\n",
-		rate, length, runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, time.Now().UTC().Format("2006-01-02"))
+	fmt.Printf("%g requests/s for %v, prober on one core, server on another; %d CPUs, %s %s/%s, %s%s\n\n",
+		rate, length, runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, time.Now().UTC().Format("2006-01-02"), note(before))
 	fmt.Println("| load | requests | lost, counted | lost, really | started late p50 | p99 | max | prober CPU | verdict |")
 	fmt.Println("|---|---:|---:|---:|---:|---:|---:|---:|---|")
 	held := true
 	for i, m := range mixes {
 		for range runs {
-			ok, err := measureOne(self, strings.TrimSpace(url), rate, length, i, m)
+			ok, err := measureOne(self, strings.TrimSpace(url), rate, length, i, m, before)
 			if err != nil {
 				return err
 			}
@@ -144,8 +146,17 @@ func measure(rate float64, length time.Duration, runs int) error {
 	return nil
 }
 
-func measureOne(self, url string, rate float64, length time.Duration, i int, m mix) (bool, error) {
-	cmd := exec.Command(self, "-role", "prober", "-url", url, "-mix", fmt.Sprint(i), "-rate", fmt.Sprint(rate), "-for", length.String())
+func note(before []string) string {
+	if len(before) == 0 {
+		return ""
+	}
+	return ", prober under " + strings.Join(before, " ")
+}
+
+func measureOne(self, url string, rate float64, length time.Duration, i int, m mix, before []string) (bool, error) {
+	args := append(slices.Clone(before), self, "-role", "prober", "-url", url,
+		"-mix", fmt.Sprint(i), "-rate", fmt.Sprint(rate), "-for", length.String())
+	cmd := exec.Command(args[0], args[1:]...)
 	var stdout bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
 	if err := cmd.Run(); err != nil {

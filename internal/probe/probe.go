@@ -7,6 +7,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"sync"
 	"time"
 
@@ -80,7 +81,7 @@ func (p *Probe) Traffic() report.Traffic {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := p.tally.traffic(p.elapsed())
-	t.URL = p.opts.URL
+	t.URL = redacted(p.opts.URL)
 	t.Rate = p.opts.Rate
 	t.Started = p.start
 	for _, m := range p.marks {
@@ -127,6 +128,15 @@ func (p *Probe) Live() Live {
 	}
 	l.PerSecond, l.LostPerSecond = p.tally.timeline.lastSecond(l.Elapsed)
 	return l
+}
+
+// redacted keeps a password in the URL out of reports.
+func redacted(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return u.Redacted()
 }
 
 // warnings says what weakens the evidence.

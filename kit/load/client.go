@@ -33,6 +33,9 @@ func newClient(opts Options) (*client, error) {
 			return nil, &OptionError{"ConnectTo", opts.ConnectTo, "give HOST:PORT"}
 		}
 	}
+	if opts.Header, err = requestHeader(u, opts.Header); err != nil {
+		return nil, err
+	}
 	c := &client{
 		opts:   opts,
 		url:    u,
@@ -43,9 +46,7 @@ func newClient(opts Options) (*client, error) {
 	if h := opts.Header.Get("Host"); h != "" {
 		c.host = h
 	}
-	if err := validHeader(opts.Header); err != nil {
-		return nil, err
-	}
+	c.opts.Header.Del("Host")
 	c.head = map[string]string{
 		http.MethodGet:  c.requestHead(http.MethodGet),
 		http.MethodPost: c.requestHead(http.MethodPost),
@@ -143,6 +144,28 @@ func hostname(hostport string) string {
 		return host
 	}
 	return strings.Trim(hostport, "[]")
+}
+
+// requestHeader is the header of every request, without what is set for each.
+func requestHeader(u *url.URL, given http.Header) (http.Header, error) {
+	if err := validHeader(given); err != nil {
+		return nil, err
+	}
+	h := given.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	for _, name := range []string{IDHeader, "Content-Length", "Transfer-Encoding", "Connection"} {
+		h.Del(name)
+	}
+	if h.Get("User-Agent") == "" {
+		h.Set("User-Agent", "gapless-load")
+	}
+	if password, ok := u.User.Password(); (ok || u.User.Username() != "") && h.Get("Authorization") == "" {
+		req := http.Request{Header: h}
+		req.SetBasicAuth(u.User.Username(), password)
+	}
+	return h, nil
 }
 
 func validHeader(h http.Header) error {

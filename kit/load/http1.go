@@ -123,16 +123,7 @@ var (
 func (c *client) requestHead(method string) string {
 	var b strings.Builder
 	b.WriteString(method + " " + c.url.RequestURI() + " HTTP/1.1\r\nHost: " + c.host + "\r\n")
-	header := c.opts.Header.Clone()
-	if header == nil {
-		header = http.Header{}
-	}
-	header.Del("Host")
-	header.Del("Content-Length")
-	header.Del("Connection")
-	if header.Get("User-Agent") == "" {
-		header.Set("User-Agent", userAgent)
-	}
+	header := c.opts.Header
 	names := make([]string, 0, len(header))
 	for name := range header {
 		names = append(names, name)
@@ -146,8 +137,6 @@ func (c *client) requestHead(method string) string {
 	b.WriteString(IDHeader + ": ")
 	return b.String()
 }
-
-const userAgent = "gapless-load"
 
 // message is the whole request, to be written at once.
 func (c *client) message(shot Shot, id string) *[]byte {

@@ -107,13 +107,6 @@ func (c *cut) Unwrap() []error { return []error{c.error, io.ErrUnexpectedEOF} }
 
 func (c *client) request2(ctx context.Context, shot Shot, id string) *http.Request {
 	header := c.opts.Header.Clone()
-	if header == nil {
-		header = http.Header{}
-	}
-	header.Del("Host")
-	if header.Get("User-Agent") == "" {
-		header.Set("User-Agent", userAgent)
-	}
 	header.Set(IDHeader, id)
 	req := &http.Request{Method: shot.Method, URL: c.url, Host: c.host, Header: header, Body: http.NoBody}
 	if shot.Method == http.MethodPost {

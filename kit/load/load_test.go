@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,5 +77,39 @@ func TestRun_NamesTheWrongOption(t *testing.T) {
 		if !errors.Is(err, load.ErrOptions) {
 			t.Errorf("%s: error is %v", name, err)
 		}
+	}
+}
+
+func TestRun_SendsTheHeadersThatWereGiven(t *testing.T) {
+	type seen struct{ host, accept, agent, user string }
+	var mu sync.Mutex
+	got := map[string]seen{}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		mu.Lock()
+		got[r.Proto] = seen{r.Host, r.Header.Get("Accept"), r.UserAgent(), user + ":" + password}
+		mu.Unlock()
+	}))
+	srv.Config.Protocols = new(http.Protocols)
+	srv.Config.Protocols.SetHTTP1(true)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Start()
+	defer srv.Close()
+	opts := load.Options{
+		URL:       "http://me:secret@users.example/",
+		ConnectTo: srv.Listener.Addr().String(),
+		Rate:      50, For: 200 * time.Millisecond, H2: 0.5, Timeout: patience,
+		Header: http.Header{"Host": {"api.example"}, "Accept": {"text/plain"}, "Connection": {"upgrade"}},
+	}
+	if err := load.Run(t.Context(), opts, func(r load.Result) {
+		if r.Class.Lost() {
+			t.Errorf("class %q: %s", r.Class, r.Err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	want := seen{"api.example", "text/plain", "gapless-load", "me:secret"}
+	if got["HTTP/1.1"] != want || got["HTTP/2.0"] != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
