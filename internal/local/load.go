@@ -111,7 +111,9 @@ func (s *service) adopt(strays map[string][]identity) error {
 	defer s.mu.Unlock()
 	s.data.SetRoute(s.state.Route)
 	for v, n := range r.Asked {
-		s.sets[v] = &set{asked: n}
+		if n > 0 {
+			s.sets[v] = &set{asked: n}
+		}
 	}
 	adopted := 0
 	for _, e := range r.Instances {

@@ -79,10 +79,7 @@ func (s *service) Apply(_ context.Context, a rollout.Action) error {
 		return s.saveBook()
 	case rollout.Remove:
 		s.scale(a.Version, 0)
-		if in := s.sets[a.Version]; in != nil && len(in.all) == 0 {
-			delete(s.sets, a.Version)
-			s.saveInstances()
-		}
+		s.saveInstances()
 	case rollout.Release: // there is nothing to let go of
 	}
 	return nil

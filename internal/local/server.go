@@ -252,11 +252,6 @@ func (s *service) events(ctx context.Context, to chan<- *service) {
 	}
 }
 
-func portOf(addr string) string {
-	_, port, _ := net.SplitHostPort(addr)
-	return port
-}
-
 var verbs = []rollout.Verb{
 	rollout.Promote, rollout.PromoteFull, rollout.Abort, rollout.Undo, rollout.Pause, rollout.Resume, rollout.Retry,
 }

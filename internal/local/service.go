@@ -133,6 +133,14 @@ func (s *service) scale(v rollout.Version, n int) {
 		i.leaving = true
 		close(i.leave)
 	}
+	s.clear(v)
+}
+
+// clear forgets a version of which nothing stands and nothing is asked for. The lock is held.
+func (s *service) clear(v rollout.Version) {
+	if in := s.sets[v]; in != nil && in.asked == 0 && len(in.all) == 0 {
+		delete(s.sets, v)
+	}
 }
 
 func serves(i *instance) int {
@@ -180,6 +188,7 @@ func (s *service) drop(i *instance) {
 		if in := s.sets[i.version]; in != nil {
 			in.all = slices.DeleteFunc(in.all, func(o *instance) bool { return o == i })
 		}
+		s.clear(i.version)
 	})
 	s.logs.forget(i.logFile())
 	for _, h := range i.plate.Helpers {

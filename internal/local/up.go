@@ -85,13 +85,6 @@ func (m *machine) serve(ctx context.Context, socket *unixSocket) error {
 	for _, s := range m.services {
 		s.await(ctx, func() bool { return s.looks > 0 })
 	}
-	for _, p := range m.proxy.Ports() {
-		scheme := "http"
-		if p.TLS {
-			scheme = "https"
-		}
-		m.print("%-12s %s://%s and %s://%s.localhost:%s", p.App, scheme, p.Address, scheme, p.App, portOf(p.Address))
-	}
 	if m.o.Ready != nil && ctx.Err() == nil {
 		m.o.Ready(m.ping())
 	}
