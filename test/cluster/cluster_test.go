@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -157,6 +158,51 @@ func TestCluster_ServesPodsThroughEveryKindOfService(t *testing.T) {
 		out, err := c.Command(ctx, "getent", "hosts", "echo").CombinedOutput()
 		if err != nil || !strings.Contains(string(out), "echo.default.svc.cluster.local") {
 			t.Errorf("getent hosts echo: %v %s", err, out)
+		}
+	})
+	t.Run("a connection stays with its node when that takes no new ones", func(t *testing.T) {
+		var kept []*http.Client
+		for range 8 { // all on one node: a chance of 1 in 128
+			one := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: c.Dial}}
+			kept = append(kept, one)
+		}
+		ask := func() {
+			t.Helper()
+			for _, one := range kept {
+				response, err := one.Get(targets["ClusterIP"])
+				if err != nil {
+					t.Fatal(err)
+				}
+				io.Copy(io.Discard, response.Body) //nolint:errcheck // for its connection
+				response.Body.Close()
+			}
+		}
+		routed := func(toNode1 bool) func() error {
+			return func() error {
+				rules, err := c.Command(ctx, "iptables-save", "-t", "mangle").CombinedOutput()
+				if err == nil && bytes.Contains(rules, []byte("--set-xmark 0x1/")) != toNode1 {
+					err = errors.New(string(rules))
+				}
+				return err
+			}
+		}
+		eventually(t, "node 1 takes new connections", routed(true))
+		ask()
+		if err := c.nodes[0].stop(ctx, "kube-proxy", 0); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "node 1 takes no new connections", routed(false))
+		for _, one := range kept { // a new one would hide that the old one broke
+			one.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
+				return nil, errors.New("the connection was not kept")
+			}
+		}
+		ask()
+		if _, err := get(targets["ClusterIP"]); err != nil {
+			t.Errorf("a new connection: %v", err)
+		}
+		if err := c.Restart(ctx, "node-1", "kube-proxy", 0); err != nil {
+			t.Fatal(err)
 		}
 	})
 	t.Run("policies of the API server inject", func(t *testing.T) {
