@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -145,7 +146,11 @@ func (f *Fleet) begin(key types.NamespacedName) {
 			app.say(seen, d)
 		},
 		Trouble: func(err error, again time.Duration) {
-			if !errors.Is(err, ErrGone) {
+			switch {
+			case errors.Is(err, ErrGone):
+			case apierrors.IsConflict(err):
+				log.Debug(err.Error(), "again", again) // somebody wrote meanwhile: the next look sees it
+			default:
 				log.Warn(err.Error(), "again", again)
 			}
 		},

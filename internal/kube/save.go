@@ -27,7 +27,7 @@ func (a *App) Save(ctx context.Context, s rollout.State) error {
 	st := &next.Status
 	st.Engine = &runtime.RawExtension{Raw: raw}
 	a.describe(l, st, s)
-	if rollout.Active(s.Phase) && st.Kept == nil {
+	if rollout.Active(s.Phase) && st.Kept == nil && !native(strategyOf(l)) {
 		st.Kept = keep(l)
 	}
 	if err := a.Client.Status().Update(ctx, next); err != nil {
