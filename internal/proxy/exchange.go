@@ -26,6 +26,7 @@ type exchange struct {
 	sent   time.Time
 	status int
 	failed bool
+	grpc   bool
 	shadow *shadow
 }
 
@@ -49,6 +50,7 @@ func (a *App) handle(w http.ResponseWriter, r *http.Request, port string) {
 	}
 	x := exchanges.Get().(*exchange)
 	x.app, x.port, x.sent = a, port, time.Now()
+	x.grpc = r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 	if !x.takeBody(w, r) {
 		x.free()
 		return
@@ -106,7 +108,7 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 		if r.URL.Host = x.on.addrs[x.port]; r.URL.Host == "" {
 			return nil, errNoPort // the process was started before the file named the port
 		}
-		res, err := x.on.transport(r).RoundTrip(r)
+		res, err := x.send(r)
 		if err == nil {
 			x.status = res.StatusCode
 			x.shadow.real(x.status, x.sent)
@@ -126,12 +128,15 @@ func (x *exchange) bodyAgain() (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(x.body)), nil
 }
 
-// transport speaks HTTP/2 where only that will do.
-func (i *Instance) transport(r *http.Request) http.RoundTripper {
-	if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
-		return &i.h2c
+// send carries the plain case over a wire, gRPC over HTTP/2, where only that will do, and the rest as net/http does.
+func (x *exchange) send(r *http.Request) (*http.Response, error) {
+	switch {
+	case x.grpc:
+		return x.on.h2c.RoundTrip(r)
+	case (r.Body == nil || x.body != nil) && r.Header["Upgrade"] == nil && r.Header["Expect"] == nil:
+		return x.on.wires[x.port].roundTrip(r, r.URL.Host)
 	}
-	return &i.http1
+	return x.on.http1.RoundTrip(r)
 }
 
 func (x *exchange) stick(r *http.Request, res *http.Response) {
@@ -198,7 +203,7 @@ func (x *exchange) count(r *http.Request, done bool) {
 }
 
 func (x *exchange) free() {
-	x.app, x.on, x.body, x.status, x.failed, x.shadow = nil, nil, nil, 0, false, nil
+	x.app, x.on, x.body, x.status, x.failed, x.grpc, x.shadow = nil, nil, nil, 0, false, false, nil
 	clear(x.not)
 	x.not = x.not[:0]
 	exchanges.Put(x)

@@ -27,6 +27,7 @@ type Instance struct {
 	mu   sync.Mutex
 	idle chan struct{} // non-nil while out; closed once nothing is on the instance
 
+	wires    map[string]*wires // by name of the port
 	http1    http.Transport
 	h2c      http.Transport
 	shadows  context.Context // ends the mirrored requests
@@ -54,6 +55,10 @@ func newInstance(a *App, version rollout.Version, id string, addrs map[string]st
 		Protocols:          new(http.Protocols),
 	}
 	i.h2c.Protocols.SetUnencryptedHTTP2(true)
+	i.wires = make(map[string]*wires, len(addrs))
+	for port := range addrs {
+		i.wires[port] = &wires{dial: dialer.DialContext, timeout: a.timeout}
+	}
 	return i
 }
 
@@ -127,6 +132,9 @@ func (i *Instance) Out() bool { return i.busy.Load()&outBit != 0 }
 func (i *Instance) Forget() {
 	i.TakeOut()
 	i.app.forget(i)
+	for _, ws := range i.wires {
+		ws.close()
+	}
 	i.http1.CloseIdleConnections()
 	i.h2c.CloseIdleConnections()
 }
