@@ -3,6 +3,7 @@ package probe_test
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,9 @@ import (
 	"gapless.dev/gapless/internal/cli/probe"
 	"gapless.dev/kit/load/loadtest"
 )
+
+// The flag is every test's of the commands: make generate sets it for all of them.
+var _ = flag.Bool("update", false, "ignored here")
 
 func run(t *testing.T, args ...string) (stdout string, err error) {
 	t.Helper()
