@@ -72,9 +72,11 @@ func (l *look) backToStable() bool {
 	if s.Serving >= r || c.Serving == 0 && s.Serving > 0 || !l.s.Route.Open && !l.s.Route.Reaches(l.s.Candidate) {
 		return l.tell(pin(l.s.Stable))
 	}
+	back := l.s.Route
 	if l.plan.Split == ByWeight && !recreate && s.Serving > 0 {
-		l.tell(l.share(min(l.s.Weight(), 100-carry(s.Serving, r))))
+		back = l.share(min(l.s.Weight(), 100-carry(s.Serving, r)))
 	}
+	l.tell(back)
 	l.say(ReasonStableGrowing, "%s gets its traffic back as it comes up: %d of %d serve%s", l.s.Stable, s.Serving, r, why(s))
 	return false
 }

@@ -6,7 +6,8 @@ import "fmt"
 func preparing(l *look) {
 	l.grown()
 	if l.s.Called != nil && l.seen.Wanted == l.s.Stable {
-		if l.overdue() {
+		l.scale(l.s.Stable, l.seen.Replicas)
+		if l.overdue() || !l.tell(l.s.Route) {
 			return
 		}
 		l.act(Action{Kind: WriteBack, Version: l.s.Candidate, Over: l.s.Stable})
@@ -73,11 +74,12 @@ func (l *look) prepareBeside() {
 	if !l.s.Route.Equal(route) && s.Serving < l.seen.Replicas && l.candidate().Serving > 0 {
 		// The plan changed while both shared the traffic.
 		if !l.overdue() {
+			l.tell(l.s.Route)
 			l.say(ReasonStableGrowing, "%s gets all traffic once it can carry it: %d of %d serve%s", l.s.Stable, s.Serving, l.seen.Replicas, why(s))
 		}
 		return
 	}
-	if s.Serving > 0 && !l.tell(route) {
+	if (s.Serving > 0 || l.s.Route.Equal(route)) && !l.tell(route) {
 		l.overdue()
 		return
 	}

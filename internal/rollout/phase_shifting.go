@@ -147,9 +147,15 @@ func (l *look) shiftInLockstep() {
 	}
 	stable, candidate := l.targets()
 	if l.plan.Split == ByShare {
+		open := l.s.Route
+		if !open.Open {
+			open = l.rest(l.s.Stable) // the plan changed
+		}
 		l.scale(l.s.Stable, stable)
 		l.scale(l.s.Candidate, candidate)
-		l.sayGrowing(r)
+		if l.tell(open) {
+			l.sayGrowing(r)
+		}
 		return
 	}
 	goal := min(99, carry(c.Serving, r))

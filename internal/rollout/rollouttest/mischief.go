@@ -63,7 +63,7 @@ func (w *world) changeTemplate() {
 	if w.wanted == was {
 		return
 	}
-	w.taken = true
+	w.asked, w.taken = w.wanted, true
 	w.say("user", "asks for %s (%s)", w.wanted, w.version(w.wanted).behaviour)
 }
 
@@ -86,8 +86,13 @@ func (w *world) tamper() {
 	if len(w.plane.api.Weights) == 0 {
 		return
 	}
-	w.say("fault", "somebody gives %s all traffic", v.name)
-	w.plane.write(w, rollout.Route{Weights: rollout.Weights{v.name: 100}})
+	if w.chance(400) {
+		w.say("fault", "the data plane forgets its route")
+		w.plane.write(w, rollout.Route{})
+	} else {
+		w.say("fault", "somebody gives %s all traffic", v.name)
+		w.plane.write(w, rollout.Route{Weights: rollout.Weights{v.name: 100}})
+	}
 	w.plane.tamperSeq = w.plane.apiSeq
 }
 

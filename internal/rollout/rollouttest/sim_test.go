@@ -108,8 +108,11 @@ func TestWorlds_GoEverywhere(t *testing.T) {
 	var want []string
 	for _, strategy := range strategies {
 		for _, split := range []rollout.Split{rollout.ByWeight, rollout.ByShare} {
-			for _, p := range []rollout.Phase{rollout.Idle, rollout.Held, rollout.Preparing, rollout.Promoting, rollout.Finishing, rollout.Aborting} {
+			for _, p := range []rollout.Phase{rollout.Idle, rollout.Held, rollout.Preparing, rollout.Promoting, rollout.Aborting} {
 				want = append(want, string(strategy)+" "+string(split)+" "+string(p))
+			}
+			if strategy != rollout.Recreate { // there it is over within one look
+				want = append(want, string(strategy)+" "+string(split)+" "+string(rollout.Finishing))
 			}
 			if strategy == rollout.Rolling || strategy == rollout.Canary {
 				want = append(want, string(strategy)+" "+string(split)+" "+string(rollout.Shifting))
@@ -121,7 +124,7 @@ func TestWorlds_GoEverywhere(t *testing.T) {
 	}
 	for _, r := range []string{
 		rollout.ReasonAbortOrdered, rollout.ReasonDeadlineExceeded, rollout.ReasonCandidateLost,
-		rollout.ReasonSuperseded, rollout.ReasonTemplateWentBack, rollout.ReasonCandidateUnwanted,
+		rollout.ReasonSuperseded, rollout.ReasonTemplateWentBack, rollout.ReasonTemplateNotTaken, rollout.ReasonCandidateUnwanted,
 	} {
 		want = append(want, "reason "+r)
 	}

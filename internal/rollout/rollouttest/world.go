@@ -77,6 +77,8 @@ type world struct {
 	plane    plane
 	grade    rollout.Grade
 	blind    bool // in-flight requests cannot be counted
+	gitops   int  // how likely, in a tick, somebody writes the template that the user asked for where it is another one
+	asked    rollout.Version
 
 	control controller
 	watch   watch
@@ -103,7 +105,9 @@ func newWorld(seed uint64, e Engine, trace bool) *world {
 	w.grade = []rollout.Grade{rollout.Told, rollout.Acknowledged, rollout.Seen}[w.rng.IntN(3)]
 	w.blind = w.chance(300)
 	w.faults = w.drawFaults()
+	w.gitops = []int{0, 0, 0, 0, 0, 0, 300, 1000}[w.rng.IntN(8)]
 	w.wanted = w.newVersion(good).name
+	w.asked = w.wanted
 	w.taken = true
 	if w.plan.Split == rollout.ByShare {
 		w.plane.live.Open, w.plane.api.Open = true, true
@@ -187,6 +191,10 @@ func (w *world) tick() {
 		v.tick(w)
 	}
 	w.plane.tick(w)
+	if w.wanted != w.asked && w.chance(w.gitops) {
+		w.wanted, w.taken = w.asked, true
+		w.say("gitops", "writes %s again", w.wanted)
+	}
 	w.checkServed("time passed")
 }
 
