@@ -15,6 +15,7 @@ import (
 	"gapless.dev/gapless/internal/cli/demo"
 	"gapless.dev/gapless/internal/cli/deploy"
 	"gapless.dev/gapless/internal/cli/exit"
+	"gapless.dev/gapless/internal/cli/lint"
 	"gapless.dev/gapless/internal/cli/order"
 	"gapless.dev/gapless/internal/cli/plan"
 	"gapless.dev/gapless/internal/cli/probe"
@@ -107,7 +108,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	add("roll", order.New(sh)...)
 	add("roll", scale.New(sh))
 	add("see", status.New(sh), plan.New(sh), report.New(sh))
-	add("prove", demo.New(sh), probe.New())
+	add("prove", demo.New(sh), probe.New(), lint.New(sh))
 	add("run", up.New(sh))
 	for _, c := range demo.Hidden(sh) {
 		root.AddCommand(c)
