@@ -84,7 +84,7 @@ func (a *App) release(ctx context.Context, v rollout.Version) error {
 	if clean, err := l.router.Clean(ctx); !clean || err != nil {
 		return err
 	}
-	if err := a.dismiss(ctx, l.shadow, l.preview); err != nil {
+	if err := a.dismiss(ctx, l.shadow, l.preview); err != nil || !l.undisturbed {
 		return err
 	}
 	return a.unmark(ctx, l)

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -82,7 +83,7 @@ func watched() []client.Object {
 	deployment, replicaSet := &unstructured.Unstructured{}, &unstructured.Unstructured{}
 	deployment.SetGroupVersionKind(deploymentKind)
 	replicaSet.SetGroupVersionKind(replicaSetKind)
-	return []client.Object{&v1alpha1.Rollout{}, deployment, replicaSet, &corev1.Pod{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}}
+	return []client.Object{&v1alpha1.Rollout{}, deployment, replicaSet, &corev1.Pod{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}, &policyv1.PodDisruptionBudget{}}
 }
 
 func (f *Fleet) handler() toolscache.ResourceEventHandler {

@@ -107,6 +107,9 @@ func (a *App) see(ctx context.Context, l *look, begun time.Time) (controller.See
 	if err := a.adopt(ctx, l); err != nil {
 		return controller.Seen{}, err
 	}
+	if err := a.protect(ctx, l); err != nil {
+		return controller.Seen{}, fmt.Errorf("the PodDisruptionBudget: %w", err)
+	}
 	a.seen, a.state = l, l.state
 	plan := planOf(l)
 	if err := plan.Validate(); err != nil {

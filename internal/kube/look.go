@@ -50,6 +50,8 @@ type look struct {
 	preview  *corev1.Service
 	listed   map[string]bool // pods that the data plane can send to; nil where there is no Service
 	behind   string          // an object of which the cache is older than what we wrote
+	// undisturbed tells that every PodDisruptionBudget is seen to be as it should.
+	undisturbed bool
 }
 
 // A set is a ReplicaSet of the Deployment.

@@ -39,6 +39,9 @@ func (n *observed) follow() {
 		n.s.Stable, n.s.Phase, n.s.Revision = n.most(), rollout.Idle, 1
 	}
 	n.obey()
+	if _, stands := n.seen.Versions[n.s.Candidate]; !stands && rollout.Active(n.s.Phase) && w != n.s.Stable {
+		n.s.Candidate = w // Kubernetes has given the template's ReplicaSet a name of its own
+	}
 	switch {
 	case !rollout.Active(n.s.Phase) && w == n.s.Stable:
 		n.rest()

@@ -103,7 +103,9 @@ func (w *world) start() {
 		defer close(w.stopped)
 		level := slog.LevelInfo
 		log := slog.New(slog.NewTextHandler(testWriter{w.T}, &slog.HandlerOptions{Level: level}))
-		if err := kube.Run(ctx, kube.Options{Config: w.config, Namespace: w.namespace, LeaseNamespace: w.namespace, Log: log}); err != nil && ctx.Err() == nil {
+		config := rest.CopyConfig(w.config) // with the rights that install gives it, and no others
+		config.Impersonate.UserName = "system:serviceaccount:" + install.Namespace + ":gapless-controller"
+		if err := kube.Run(ctx, kube.Options{Config: config, Namespace: w.namespace, LeaseNamespace: install.Namespace, Log: log}); err != nil && ctx.Err() == nil {
 			fmt.Fprintln(os.Stderr, "controller:", err)
 		}
 	}()

@@ -1,0 +1,226 @@
+package kube_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/rollout"
+)
+
+func TestRollout_NonsenseIsRefusedInWords(t *testing.T) {
+	w := newWorld(t)
+	for _, tt := range []struct{ spec, says string }{
+		{`{"strategy":{}}`, "exactly one of"},
+		{`{"strategy":{"canary":{},"blueGreen":{}}}`, "exactly one of"},
+		{`{"strategy":{"canary":{"steps":[{"weight":50},{"weight":25}]}}}`, "never fall"},
+		{`{"strategy":{"canary":{"steps":[{"weight":101}]}}}`, "less than or equal to 100"},
+		{`{"strategy":{"canary":{"steps":[{"weight":5,"pause":"soon"}]}}}`, "pause"},
+		{`{"strategy":{"canary":{"steps":[{"match":{"header":{"x":"1"}}}]}}}`, "match needs a router"},
+		{`{"strategy":{"canary":{"steps":[{"mirror":10}]}}}`, "mirror needs a router"},
+		{`{"targetRef":{"kind":"StatefulSet","name":"db"}}`, "StatefulSet: its pods have identities"},
+		{`{"targetRef":{"kind":"DaemonSet","name":"log"}}`, "DaemonSet: it has one pod a node"},
+		{`{"targetRef":{"kind":"Job","name":"x"}}`, "only a Deployment can be rolled"},
+		{`{"gates":[{"webhook":{"url":"http://x"}}]}`, "gates are not built yet"},
+		{`{"traffic":{"traefik":{"ingressRoute":"x"}}}`, "routers are not built yet"},
+		{`{"drain":"five"}`, "spec.drain"},
+		{`{"strategy":{"blueGreen":{"switch":"never"}}}`, "Unsupported value"},
+	} {
+		u := &unstructured.Unstructured{}
+		if err := json.Unmarshal([]byte(`{"apiVersion":"gapless.dev/v1alpha1","kind":"Rollout","spec":`+tt.spec+`}`), &u.Object); err != nil {
+			t.Fatal(err)
+		}
+		u.SetName("x")
+		u.SetNamespace(w.namespace)
+		err := w.Create(w.Context(), u, client.DryRunAll)
+		if err == nil || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: want %q in: %v", tt.spec, tt.says, err)
+		}
+	}
+	for _, spec := range []string{`{}`, `{"strategy":{"canary":{}}}`, `{"strategy":{"rolling":{}}}`, `{"strategy":{"recreate":{}}}`, `{"strategy":{"blueGreen":{}},"drain":"20s","deadline":"0s"}`} {
+		u := &unstructured.Unstructured{}
+		if err := json.Unmarshal([]byte(`{"apiVersion":"gapless.dev/v1alpha1","kind":"Rollout","spec":`+spec+`}`), &u.Object); err != nil {
+			t.Fatal(err)
+		}
+		u.SetName("x")
+		u.SetNamespace(w.namespace)
+		if err := w.Create(w.Context(), u, client.DryRunAll); err != nil {
+			t.Errorf("%s: %v", spec, err)
+		}
+	}
+}
+
+// mine is the user's own manifest of the demo service, as they keep it in their repository.
+func (w *world) mine(version string) *appsv1.Deployment {
+	d := w.deployment()
+	d = &appsv1.Deployment{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
+		ObjectMeta: metav1.ObjectMeta{Name: demo, Namespace: w.namespace},
+		Spec:       *d.Spec.DeepCopy(),
+	}
+	d.Spec.Paused, d.Spec.Strategy = false, appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType}
+	d.Spec.Template.Spec.Containers[0].Args[1] = version
+	return d
+}
+
+func (w *world) mineService() *corev1.Service {
+	return &corev1.Service{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
+		ObjectMeta: metav1.ObjectMeta{Name: demo, Namespace: w.namespace},
+		Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeClusterIP, Selector: map[string]string{"app": demo},
+			Ports: []corev1.ServicePort{{Port: 80, TargetPort: intOrString(8080), Protocol: corev1.ProtocolTCP}},
+		},
+	}
+}
+
+// replace is kubectl replace: what is left out is gone.
+func (w *world) replace(o client.Object) {
+	w.Helper()
+	w.eventually("replaced", 10*time.Second, func() error {
+		now := o.DeepCopyObject().(client.Object)
+		if err := w.Get(w.Context(), client.ObjectKeyFromObject(o), now); err != nil {
+			return err
+		}
+		next := o.DeepCopyObject().(client.Object)
+		next.SetResourceVersion(now.GetResourceVersion())
+		if s, is := next.(*corev1.Service); is {
+			s.Spec.ClusterIP, s.Spec.ClusterIPs = now.(*corev1.Service).Spec.ClusterIP, now.(*corev1.Service).Spec.ClusterIPs
+		}
+		return w.Update(w.Context(), next)
+	})
+}
+
+// apply is kubectl apply --server-side --force-conflicts.
+func (w *world) apply(o client.Object) {
+	w.Helper()
+	body, err := json.Marshal(o)
+	check(w.T, err)
+	var fields map[string]any
+	check(w.T, json.Unmarshal(body, &fields))
+	delete(fields, "status")
+	body, err = json.Marshal(fields)
+	check(w.T, err)
+	check(w.T, w.Patch(w.Context(), o.DeepCopyObject().(client.Object), client.RawPatch(types.ApplyPatchType, body), client.FieldOwner("a story"), client.ForceOwnership))
+}
+
+func TestGuard_HoldsWhateverIsWrittenMidway(t *testing.T) {
+	w := newWorld(t)
+	w.deploy()
+	before := w.theirs()
+	w.adopt(&v1alpha1.Strategy{BlueGreen: &v1alpha1.BlueGreen{Switch: "manual"}})
+	counted := w.underLoad(0.5, 0.3, func() {
+		w.set("2.0.0")
+		stands := func(r *v1alpha1.Rollout) bool { return r.Status.Reason == rollout.ReasonAwaitingPromote }
+		w.until("the preview stands", stands)
+		for _, write := range []struct {
+			name string
+			does func()
+		}{
+			{"kubectl replace of the Deployment", func() { w.replace(w.mine("2.0.0")) }},
+			{"kubectl apply --server-side of the Deployment", func() { w.apply(w.mine("2.0.0")) }},
+			{"kubectl rollout resume", func() { w.patchDeployment(`[{"op":"replace","path":"/spec/paused","value":false}]`) }},
+			{"a stale token", func() {
+				w.patchDeployment(`[{"op":"add","path":"/metadata/annotations/gapless.dev~1release","value":"1"},{"op":"remove","path":"/metadata/annotations/gapless.dev~1held"}]`)
+			}},
+			{"another strategy", func() {
+				w.patchDeployment(`[{"op":"replace","path":"/spec/strategy","value":{"type":"RollingUpdate"}}]`)
+			}},
+			{"kubectl replace of the Service", func() { w.replace(w.mineService()) }},
+			{"kubectl apply --server-side of the Service", func() { w.apply(w.mineService()) }},
+		} {
+			write.does()
+			d, s := w.deployment(), w.service()
+			if !d.Spec.Paused || d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType || d.Annotations[v1alpha1.AnnotationHeld] == "" || d.Labels[v1alpha1.LabelManaged] == "" {
+				t.Errorf("%s got through: paused %v, strategy %s, %v", write.name, d.Spec.Paused, d.Spec.Strategy.Type, d.Annotations)
+			}
+			if s.Spec.Selector["pod-template-hash"] == "" || s.Labels[v1alpha1.LabelPinned] == "" {
+				t.Errorf("%s unpinned the Service: %v", write.name, s.Spec.Selector)
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		w.until("the preview still stands", stands)
+		w.order(rollout.Promote)
+		w.rests("2.0.0 is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Candidate == nil })
+	})
+	w.nothingLost(counted)
+	if counted.Versions["2.0.0"] == 0 {
+		t.Error("2.0.0 never served")
+	}
+	_ = before
+}
+
+func TestTemplates_ThatChangeMidway(t *testing.T) {
+	for _, tt := range []struct {
+		name, then string
+		stable     string
+	}{
+		{"the old manifest again is an abort", "1.0.0", "1.0.0"},
+		{"a third version starts over", "3.0.0", "3.0.0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.deploy()
+			before := w.theirs()
+			w.adopt(canary("manual", "2s"))
+			counted := w.underLoad(0.5, 0.3, func() {
+				w.set("2.0.0")
+				w.until("the first step stands", func(r *v1alpha1.Rollout) bool { return r.Status.Reason == rollout.ReasonAwaitingPromote })
+				w.set(tt.then)
+				if tt.then == "3.0.0" {
+					w.until("its first step stands", func(r *v1alpha1.Rollout) bool {
+						return r.Status.Reason == rollout.ReasonAwaitingPromote && r.Status.Revision == 3
+					})
+					w.order(rollout.Promote)
+				}
+				w.rests(tt.stable+" is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Candidate == nil && r.Status.Revision > 1 })
+			})
+			w.nothingLost(counted)
+			w.sameAs(before)
+			if got := w.deployment().Spec.Template.Spec.Containers[0].Args[1]; got != tt.stable {
+				t.Errorf("the template asks for %s", got)
+			}
+		})
+	}
+}
+
+func TestCandidate_ThatNeverServesIsTakenBack(t *testing.T) {
+	for _, tt := range []struct{ name, patch, says string }{
+		{"wrong image", `[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"nowhere.invalid/api-status:9"}]`, "Image"},
+		{"crash loop", `[{"op":"replace","path":"/spec/template/spec/containers/0/args","value":["-version","2.0.0","-fail","exit"]}]`, "exit code 1"},
+		{"never ready", `[{"op":"replace","path":"/spec/template/spec/containers/0/args","value":["-version","2.0.0","-fail","never-ready"]}]`, "does not answer that it is ready"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.deploy()
+			w.adopt(blueGreen(), func(r *v1alpha1.Rollout) { r.Spec.Deadline = duration(15 * time.Second) })
+			template := fmt.Sprint(w.deployment().Spec.Template.Spec.Containers[0])
+			counted := w.underLoad(0.5, 0.3, func() {
+				w.patchDeployment(tt.patch)
+				w.rests("taken back", func(r *v1alpha1.Rollout) bool { return r.Status.Rejected != "" })
+			})
+			w.nothingLost(counted)
+			for _, c := range w.rollout().Status.Conditions {
+				if c.Type == v1alpha1.ConditionAborted {
+					t.Log(c.Reason, c.Message)
+					if !strings.Contains(c.Message, tt.says) {
+						t.Errorf("want %q in: %s", tt.says, c.Message)
+					}
+				}
+			}
+			if got := fmt.Sprint(w.deployment().Spec.Template.Spec.Containers[0]); got != template {
+				t.Errorf("the template is not stable's: %s", got)
+			}
+		})
+	}
+}
