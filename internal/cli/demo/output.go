@@ -39,7 +39,7 @@ func Table(o *Options, results []Result, c paint.Palette) string {
 	b.WriteString(paint.Table("", 2, c, columns, rowsOf(results, c)))
 	b.WriteString("\n")
 	var sum evidence.Traffic
-	var names []string
+	var names, warnings []string
 	for _, r := range results {
 		if r.mustNotLose() {
 			if !slices.Contains(names, r.Strategy) {
@@ -52,8 +52,14 @@ func Table(o *Options, results []Result, c paint.Palette) string {
 			fmt.Fprintf(&b, "direct: the same service stopped and started again without Gapless: %s of %s lost\n", evidence.Count(r.Traffic.Lost), evidence.Count(r.Traffic.Requests))
 		}
 		for _, w := range r.Traffic.Warnings {
-			fmt.Fprintf(&b, "%s %s: %s\n", r.Strategy, r.Service, w)
+			warnings = append(warnings, fmt.Sprintf("%s %s: %s", r.Strategy, r.Service, w))
 		}
+	}
+	if len(warnings) > 0 {
+		fmt.Fprintln(&b, "warning: "+warnings[0])
+	}
+	if more := len(warnings) - 1; more > 0 {
+		fmt.Fprintf(&b, "  and %d more warnings, which -o json and --report tell\n", more)
 	}
 	if sum.Requests > 0 {
 		_, sentence := evidence.LossBound(sum.Requests, sum.Lost)
