@@ -105,7 +105,6 @@ func (l *Loop) settle(ctx context.Context) (again time.Time, err error) {
 			return d.LookAgain, nil
 		}
 		before = d.Actions
-		again = d.LookAgain
 	}
 	return time.Now().Add(firstRetry), nil
 }

@@ -27,7 +27,7 @@ func TestCandidate_ThatDoesNotComeUpIsAbortedAndStableNotTouched(t *testing.T) {
 	} {
 		t.Run(c.how, func(t *testing.T) {
 			plan := canary
-			plan.Deadline = 4 * time.Second
+			plan.Deadline = 8 * time.Second
 			h := up(t, Options{File: app.File{Apps: []app.App{testApp(t, c.how, plan)}}})
 			before := pids(h.until("stable serves", serving("1.0.0", 2)), "1.0.0")
 			l := loadOn(t, h.url("/"), 60)

@@ -40,6 +40,7 @@ type instance struct {
 	route    *proxy.Instance
 	restarts int
 	trouble  string // why it is not well, for people; empty while it is
+	failing  bool   // the loop was told of it
 	leaving  bool   // it is to be stopped
 
 	leave chan struct{} // closed when leaving is set
@@ -295,7 +296,7 @@ func (i *instance) join() {
 		i.route = i.svc.data.Add(i.version, i.id+"/"+i.main.Start, addrs)
 	}
 	i.route.PutIn()
-	i.stage, i.trouble = ready, ""
+	i.stage, i.trouble, i.failing = ready, "", false
 }
 
 func (i *instance) pauseServing(why error) {
@@ -314,6 +315,10 @@ func (i *instance) tell(why error) {
 	defer i.svc.mu.Unlock()
 	if i.trouble == "" || i.restarts == 0 {
 		i.trouble = why.Error()
+	}
+	if !i.failing && i.failure() != "" { // time alone made it a failure, which is no event by itself
+		i.failing = true
+		i.svc.tell()
 	}
 }
 

@@ -217,7 +217,7 @@ func TestLeave_KeepsTheServicesAndAChangedFileIsFollowed(t *testing.T) {
 
 	b := a
 	b.Name = "other"
-	h = up(t, Options{StateDir: dir, File: app.File{Apps: []app.App{b}}})
+	up(t, Options{StateDir: dir, File: app.File{Apps: []app.App{b}}})
 	for _, pid := range second {
 		if identify(pid).alive() {
 			t.Errorf("process %d of an app that is no more in the file runs on", pid)

@@ -138,7 +138,11 @@ func TestLeast_PrefersTheInstanceWithTheFewestRequests(t *testing.T) {
 	}
 	b, _ := w.add("1", slow(&busy))
 	w.route(rollout.Weights{"1": 100})
-	go w.do("GET", "/hold", nil)
+	go func() {
+		if res, err := w.http.Get(w.base + "/hold"); err == nil {
+			res.Body.Close()
+		}
+	}()
 	<-held
 	w.add("1", slow(&free))
 	for range 10 {
