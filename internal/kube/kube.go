@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,6 +37,7 @@ type App struct {
 	seen   *look
 	state  rollout.State
 	guard  guard
+	warned string
 	stir   chan struct{}
 	stirMu sync.Once
 }
@@ -102,13 +105,25 @@ func (a *App) await(ctx context.Context, since time.Time) error {
 	}
 }
 
+// warn writes an event once for each text.
+func (a *App) warn(l *look, reason, action, text string) {
+	if a.Events == nil || a.warned == text {
+		return
+	}
+	a.warned = text
+	a.Events.Eventf(l.rollout, l.deploy, corev1.EventTypeWarning, reason, action, "%s", text)
+}
+
 // see makes of a look what the engine is given.
 func (a *App) see(ctx context.Context, l *look, begun time.Time) (controller.Seen, error) {
 	if err := a.adopt(ctx, l); err != nil {
 		return controller.Seen{}, err
 	}
-	if err := a.protect(ctx, l); err != nil {
+	if err := a.protect(ctx, l); apierrors.IsConflict(err) || ctx.Err() != nil {
 		return controller.Seen{}, fmt.Errorf("the PodDisruptionBudget: %w", err)
+	} else if err != nil {
+		// A rollout that stands still for it would be worse than a node drain that takes more than one pod.
+		a.warn(l, "Unprotected", "PodDisruptionBudget", "while two versions stand a node drain may evict more than one pod: "+err.Error())
 	}
 	a.seen, a.state = l, l.state
 	plan := planOf(l)

@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -84,9 +83,9 @@ func (w *world) install() {
 		if o.GetKind() == "Deployment" || o.GetKind() == "PodDisruptionBudget" {
 			continue
 		}
-		o.SetManagedFields(nil)
-		err := w.Create(w.Context(), o)
-		if err != nil && !apierrors.IsAlreadyExists(err) {
+		body, err := json.Marshal(o)
+		check(w.T, err)
+		if err := w.Patch(w.Context(), o, client.RawPatch(types.ApplyPatchType, body), client.FieldOwner("kubectl"), client.ForceOwnership); err != nil {
 			w.Fatalf("install %s %s: %v", o.GetKind(), o.GetName(), err)
 		}
 	}
