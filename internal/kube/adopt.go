@@ -126,8 +126,16 @@ func (a *App) guardCondition(l *look) metav1.Condition {
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonNative, "Kubernetes itself carries this strategy out"
 	case a.guard == pauseGuard:
 		c.Reason, c.Message = v1alpha1.ReasonHoldMode, "the Deployment is kept paused at rest; kubectl rollout resume would roll it natively"
+	case l.unguarded():
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonUnguarded, "the changed template was started by Kubernetes before Gapless could drive it; is the policy gapless-guard there?"
 	}
 	return c
+}
+
+// unguarded tells whether pods of a changed template run on a Deployment that nobody held.
+func (l *look) unguarded() bool {
+	s, stands := l.set(l.wanted)
+	return stands && s.replicas > 0 && l.state.Stable != "" && l.wanted != l.state.Stable && !held(l.deploy)
 }
 
 func held(deploy *unstructured.Unstructured) bool {

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +45,7 @@ type world struct {
 	namespace string
 	stop      context.CancelFunc // the controller
 	stopped   chan struct{}
+	writes    atomic.Int64
 }
 
 var installed sync.Once
@@ -103,6 +106,7 @@ func (w *world) start() {
 		level := slog.LevelInfo
 		log := slog.New(slog.NewTextHandler(testWriter{w.T}, &slog.HandlerOptions{Level: level}))
 		config := rest.CopyConfig(w.config) // with the rights that install gives it, and no others
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next, &w.writes} })
 		config.Impersonate.UserName = "system:serviceaccount:" + install.Namespace + ":gapless-controller"
 		if err := kube.Run(ctx, kube.Options{Config: config, Namespace: w.namespace, LeaseNamespace: install.Namespace, Log: log}); err != nil && ctx.Err() == nil {
 			fmt.Fprintln(os.Stderr, "controller:", err)
@@ -115,6 +119,19 @@ func (w *world) start() {
 func (w *world) halt() {
 	w.stop()
 	<-w.stopped
+}
+
+// counter counts what the controller writes, its lease aside.
+type counter struct {
+	http.RoundTripper
+	writes *atomic.Int64
+}
+
+func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodGet && !strings.Contains(r.URL.Path, "/leases") {
+		c.writes.Add(1)
+	}
+	return c.RoundTripper.RoundTrip(r)
 }
 
 type testWriter struct{ t *testing.T }
