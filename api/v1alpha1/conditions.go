@@ -58,9 +58,19 @@ var Conditions = []ConditionDoc{
 	{ConditionAborted, "False", ReasonPromoted, "the last revision was promoted, or there was none yet"},
 }
 
+// The values of LabelManaged.
+const (
+	// ManagedByPolicy: an admission policy holds it in the write that changes it.
+	ManagedByPolicy = "true"
+	// ManagedByPause: there is no such policy, and the Deployment is kept paused at rest.
+	ManagedByPause = "paused"
+	// ManagedNatively: it is not; Kubernetes rolls it, and we look on.
+	ManagedNatively = "native"
+)
+
 // Labels and annotations.
 const (
-	// LabelManaged on a Deployment: "true" where the guard holds it, "native" where Kubernetes rolls it itself.
+	// LabelManaged on a Deployment says how a changed template is kept from starting: one of the three below.
 	LabelManaged = Group + "/managed"
 	// LabelPinned on a Service holds the hash that its selector is pinned to. EndpointSlices inherit it from the Service that they were
 	// computed from, and so tell which selector they follow.

@@ -15,24 +15,34 @@ import (
 	"gapless.dev/gapless/internal/rollout"
 )
 
-// A guard is how a changed template is kept from starting by itself.
-type guard string
-
-const (
-	unknownGuard guard = ""
-	policyGuard  guard = "policy" // an admission policy holds the Deployment in the write that changes its template
-	pauseGuard   guard = "pause"  // there is none: the Deployment is paused at rest
-)
-
 // native tells whether Kubernetes itself carries the strategy out, and we look on.
 func native(s rollout.Strategy) bool { return s == rollout.Rolling || s == rollout.Recreate }
 
 // managed is what the label of the Deployment is to say.
 func managed(l *look) string {
-	if native(strategyOf(l)) {
-		return "native"
+	switch {
+	case native(strategyOf(l)):
+		return v1alpha1.ManagedNatively
+	case pausedAtRest(l.deploy):
+		return v1alpha1.ManagedByPause
 	}
-	return "true"
+	return v1alpha1.ManagedByPolicy
+}
+
+func pausedAtRest(deploy *unstructured.Unstructured) bool {
+	return deploy.GetLabels()[v1alpha1.LabelManaged] == v1alpha1.ManagedByPause
+}
+
+// label sets the label, or takes it off. The pause that went with the old one goes with it.
+func label(deploy *unstructured.Unstructured, value any) map[string]any {
+	change := map[string]any{"metadata": map[string]any{"labels": map[string]any{v1alpha1.LabelManaged: value}}}
+	switch {
+	case value == v1alpha1.ManagedByPause:
+		change["spec"] = map[string]any{"paused": true}
+	case pausedAtRest(deploy):
+		change["spec"] = map[string]any{"paused": nil}
+	}
+	return change
 }
 
 // adopt sees that the Deployment is in our care, or refuses.
@@ -47,7 +57,7 @@ func (a *App) adopt(ctx context.Context, l *look) error {
 		return err
 	}
 	if l.deploy.GetLabels()[v1alpha1.LabelManaged] != managed(l) && !held(l.deploy) {
-		if err := a.patchDeploy(ctx, l, map[string]any{"metadata": map[string]any{"labels": map[string]any{v1alpha1.LabelManaged: managed(l)}}}); err != nil {
+		if err := a.patchDeploy(ctx, l, label(l.deploy, managed(l))); err != nil {
 			return fmt.Errorf("adopt %s: %w", l.deploy.GetName(), err)
 		}
 	}
@@ -98,9 +108,10 @@ func before(x, y *v1alpha1.Rollout) bool {
 	return x.Name < y.Name
 }
 
-// prove finds out by a dry run what becomes of a changed template. It is done once for each start of the controller and strategy.
+// prove finds out by a dry run what becomes of a changed template, once for each start of the controller. Where it is not held, the
+// Deployment is paused at rest from then on.
 func (a *App) prove(ctx context.Context, l *look) error {
-	if a.guard != unknownGuard || managed(l) != "true" || held(l.deploy) {
+	if a.proved || managed(l) != v1alpha1.ManagedByPolicy || held(l.deploy) {
 		return nil
 	}
 	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": map[string]any{"gapless.dev/proof": "dry-run"}}}}})
@@ -111,20 +122,18 @@ func (a *App) prove(ctx context.Context, l *look) error {
 	if err := a.Client.Patch(ctx, tried, client.RawPatch(types.MergePatchType, patch), client.DryRunAll); err != nil {
 		return fmt.Errorf("prove the guard of %s: %w", l.deploy.GetName(), err)
 	}
-	a.guard = pauseGuard
-	if held(tried) {
-		a.guard = policyGuard
+	if a.proved = held(tried); a.proved {
 		return nil
 	}
-	return a.patchDeploy(ctx, l, map[string]any{"spec": map[string]any{"paused": true}})
+	return a.patchDeploy(ctx, l, label(l.deploy, v1alpha1.ManagedByPause))
 }
 
 func (a *App) guardCondition(l *look) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionGuarded, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonProven, Message: "a changed template is held by the policy gapless-guard"}
 	switch {
-	case managed(l) == "native":
+	case managed(l) == v1alpha1.ManagedNatively:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonNative, "Kubernetes itself carries this strategy out"
-	case a.guard == pauseGuard:
+	case pausedAtRest(l.deploy):
 		c.Reason, c.Message = v1alpha1.ReasonHoldMode, "the Deployment is kept paused at rest; kubectl rollout resume would roll it natively"
 	case l.unguarded():
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonUnguarded, "the changed template was started by Kubernetes before Gapless could drive it; is the policy gapless-guard there?"

@@ -56,7 +56,7 @@ func newDesk(t *testing.T) *desk {
 			return c.Create(ctx, o, opts...)
 		},
 	}).Build()
-	d.app = &App{Client: d.client, Key: deskKey, guard: policyGuard}
+	d.app = &App{Client: d.client, Key: deskKey, proved: true}
 
 	template := templateOf("api:1", map[string]any{"app": "api"})
 	deploy := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{

@@ -76,8 +76,8 @@ func Ejected(ctx context.Context, c client.Client, key types.NamespacedName, dep
 	if err != nil {
 		return false, err
 	}
-	_, label := d.GetLabels()[v1alpha1.LabelManaged]
-	return !label && !held(d), nil
+	_, labelled := d.GetLabels()[v1alpha1.LabelManaged]
+	return !labelled && !held(d), nil
 }
 
 // Gone tells whether an object does not exist, or not even its kind.
@@ -199,13 +199,12 @@ func (a *App) clear(ctx context.Context, l *look) (bool, error) {
 	if err := l.router.Write(ctx, rollout.Route{Open: true}); err != nil {
 		return false, err
 	}
-	labels, annotations := l.deploy.GetLabels(), l.deploy.GetAnnotations()
-	_, label := labels[v1alpha1.LabelManaged]
-	_, token := annotations[v1alpha1.AnnotationRelease]
-	if label || token {
-		return false, a.patchDeploy(ctx, l, map[string]any{"metadata": map[string]any{
-			"labels": map[string]any{v1alpha1.LabelManaged: nil}, "annotations": map[string]any{v1alpha1.AnnotationRelease: nil},
-		}})
+	_, labelled := l.deploy.GetLabels()[v1alpha1.LabelManaged]
+	_, token := l.deploy.GetAnnotations()[v1alpha1.AnnotationRelease]
+	if labelled || token {
+		change := label(l.deploy, nil)
+		change["metadata"].(map[string]any)["annotations"] = map[string]any{v1alpha1.AnnotationRelease: nil}
+		return false, a.patchDeploy(ctx, l, change)
 	}
 	for _, s := range l.sets {
 		if off := marks(s); off != nil {

@@ -93,7 +93,7 @@ func (a *App) release(ctx context.Context, v rollout.Version) error {
 // unhold is the one write that lets the Deployment go: strategy back, unpaused, and the token of the generation that was checked.
 func (a *App) unhold(ctx context.Context, l *look) error {
 	spec := map[string]any{"paused": nil}
-	if a.guard == pauseGuard {
+	if pausedAtRest(l.deploy) {
 		spec["paused"] = true
 	}
 	if k := l.rollout.Status.Kept; k != nil && k.Strategy != nil {
@@ -167,11 +167,7 @@ func (a *App) unlabel(ctx context.Context, l *look) error {
 	if _, has := l.deploy.GetLabels()[v1alpha1.LabelManaged]; !has {
 		return nil
 	}
-	change := map[string]any{"metadata": map[string]any{"labels": map[string]any{v1alpha1.LabelManaged: nil}}}
-	if a.guard == pauseGuard {
-		change["spec"] = map[string]any{"paused": nil}
-	}
-	return a.patchDeploy(ctx, l, change)
+	return a.patchDeploy(ctx, l, label(l.deploy, nil))
 }
 
 // writeBack makes the template a version's again, where it still is that of the version it replaces.

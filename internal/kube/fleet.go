@@ -209,8 +209,8 @@ func (f *Fleet) orphan(ctx context.Context, namespace, name string) {
 		log.Warn("the Rollout is gone and the Deployment is held: gapless eject --force gives it back")
 		return
 	}
-	body := []byte(fmt.Sprintf(`{"metadata":{"resourceVersion":%q,"labels":{%q:null}}}`, d.GetResourceVersion(), v1alpha1.LabelManaged))
-	if err := f.Client.Patch(ctx, d, client.RawPatch(types.MergePatchType, body)); client.IgnoreNotFound(err) != nil {
+	app := &App{Client: f.Client}
+	if err := app.patch(ctx, d, label(d, nil)); client.IgnoreNotFound(err) != nil {
 		log.Warn("let go", "error", err)
 		return
 	}

@@ -36,7 +36,7 @@ type App struct {
 	wrote  written
 	seen   *look
 	state  rollout.State
-	guard  guard
+	proved bool // the guard held a dry run
 	warned string
 	stir   chan struct{}
 	stirMu sync.Once

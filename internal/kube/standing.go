@@ -124,7 +124,7 @@ func containerFailure(c corev1.ContainerStatus) string {
 	case w.Reason == "ContainerCreating" || w.Reason == "PodInitializing":
 		return ""
 	case w.Reason == "CrashLoopBackOff":
-		return fmt.Sprintf("container %s keeps dying, %d times so far, with %s", c.Name, c.RestartCount, exit)
+		return fmt.Sprintf("container %s keeps dying, with %s (restarts: %d)", c.Name, exit, c.RestartCount)
 	}
 	return fmt.Sprintf("container %s: %s: %s", c.Name, w.Reason, w.Message)
 }
