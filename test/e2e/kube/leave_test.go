@@ -156,3 +156,49 @@ func TestController_IsStoppedMidwayAndGoesOn(t *testing.T) {
 		})
 	}
 }
+
+func TestController_DiesWithEachOfItsWrites(t *testing.T) {
+	for _, s := range []*v1alpha1.Strategy{canary("1s"), blueGreen()} {
+		name := "canary"
+		if s.BlueGreen != nil {
+			name = "blue-green"
+		}
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.deploy()
+			before := w.theirs()
+			w.adopt(s)
+			deaths := 0
+			counted := w.underLoad(0.5, 0.3, func() {
+				w.writes.Store(0)
+				w.diesAfter.Store(true)
+				w.set("2.0.0")
+				for end := time.Now().Add(6 * time.Minute); time.Now().Before(end); {
+					select {
+					case <-w.stopped:
+						deaths++
+						// The first try of each write is lost on every third life.
+						w.diesBefore.Store(deaths%3 == 0)
+						w.start()
+					case <-time.After(100 * time.Millisecond):
+					}
+					r := w.rollout()
+					if r.Status.Revision == 2 && r.Status.Phase == string(rollout.Idle) && r.Status.Kept == nil && len(r.Finalizers) == 0 {
+						break
+					}
+				}
+				w.diesAfter.Store(false)
+				w.diesBefore.Store(false)
+				select {
+				case <-w.stopped:
+					w.start()
+				default:
+				}
+				w.rests("2.0.0 is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Revision == 2 && r.Status.Candidate == nil })
+			})
+			t.Logf("the controller died %d times", deaths)
+			w.nothingLost(counted)
+			w.sameAs(before)
+		})
+	}
+}

@@ -5,6 +5,7 @@ package kube_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -46,6 +47,8 @@ type world struct {
 	stop      context.CancelFunc // the controller
 	stopped   chan struct{}
 	writes    atomic.Int64
+	// diesBefore and diesAfter have the controller die before or after its next write.
+	diesBefore, diesAfter atomic.Bool
 }
 
 var installed sync.Once
@@ -80,6 +83,15 @@ func newWorld(t *testing.T) *world {
 // install applies what "gapless install" prints, but for the controller, which the stories run themselves.
 func (w *world) install() {
 	w.Helper()
+	w.reinstall()
+	w.eventually("the API server serves Rollouts", time.Minute, func() error {
+		return w.List(w.Context(), &v1alpha1.RolloutList{})
+	})
+}
+
+func (w *world) reinstall() {
+	w.Helper()
+	ctx := context.Background()
 	objects, err := install.Objects(install.Options{})
 	check(w.T, err)
 	for _, o := range objects {
@@ -88,13 +100,10 @@ func (w *world) install() {
 		}
 		body, err := json.Marshal(o)
 		check(w.T, err)
-		if err := w.Patch(w.Context(), o, client.RawPatch(types.ApplyPatchType, body), client.FieldOwner("kubectl"), client.ForceOwnership); err != nil {
+		if err := w.Patch(ctx, o, client.RawPatch(types.ApplyPatchType, body), client.FieldOwner("kubectl"), client.ForceOwnership); err != nil {
 			w.Fatalf("install %s %s: %v", o.GetKind(), o.GetName(), err)
 		}
 	}
-	w.eventually("the API server serves Rollouts", time.Minute, func() error {
-		return w.List(w.Context(), &v1alpha1.RolloutList{})
-	})
 }
 
 // start runs the controller in this process, for this story's namespace.
@@ -106,7 +115,7 @@ func (w *world) start() {
 		level := slog.LevelInfo
 		log := slog.New(slog.NewTextHandler(testWriter{w.T}, &slog.HandlerOptions{Level: level}))
 		config := rest.CopyConfig(w.config) // with the rights that install gives it, and no others
-		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next, &w.writes} })
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next, w, stop} })
 		config.Impersonate.UserName = "system:serviceaccount:" + install.Namespace + ":gapless-controller"
 		if err := kube.Run(ctx, kube.Options{Config: config, Namespace: w.namespace, LeaseNamespace: install.Namespace, Log: log}); err != nil && ctx.Err() == nil {
 			fmt.Fprintln(os.Stderr, "controller:", err)
@@ -121,17 +130,27 @@ func (w *world) halt() {
 	<-w.stopped
 }
 
-// counter counts what the controller writes, its lease aside.
+// counter counts what the controller writes, its lease and events aside, and can have it die with a write.
 type counter struct {
 	http.RoundTripper
-	writes *atomic.Int64
+	w    *world
+	stop context.CancelFunc
 }
 
 func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method != http.MethodGet && !strings.Contains(r.URL.Path, "/leases") {
-		c.writes.Add(1)
+	if r.Method == http.MethodGet || strings.Contains(r.URL.Path, "/leases") || strings.Contains(r.URL.Path, "/events") || r.URL.Query().Has("dryRun") {
+		return c.RoundTripper.RoundTrip(r)
 	}
-	return c.RoundTripper.RoundTrip(r)
+	c.w.writes.Add(1)
+	if c.w.diesBefore.Load() {
+		c.stop()
+		return nil, errors.New("the controller died before it could write")
+	}
+	answer, err := c.RoundTripper.RoundTrip(r)
+	if c.w.diesAfter.Load() {
+		c.stop()
+	}
+	return answer, err
 }
 
 type testWriter struct{ t *testing.T }
