@@ -32,6 +32,7 @@ func (a *App) protect(ctx context.Context, l *look) error {
 	podLabels, _, _ := unstructured.NestedStringMap(l.deploy.Object, "spec", "template", "metadata", "labels")
 	var theirs []*policyv1.PodDisruptionBudget
 	var ours *policyv1.PodDisruptionBudget
+	seen := map[string]bool{}
 	for i := range all.Items {
 		b := &all.Items[i]
 		selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
@@ -41,10 +42,14 @@ func (a *App) protect(ctx context.Context, l *look) error {
 		case err == nil && !selector.Empty() && selector.Matches(labels.Set(podLabels)):
 			theirs = append(theirs, b)
 		}
+		seen[nameOf(b)] = true
 		if a.wrote.behind(b) {
 			l.undisturbed = false
-			return nil
 		}
+	}
+	if a.wrote.missing("*v1.PodDisruptionBudget", seen) != "" || !l.undisturbed {
+		l.undisturbed = false
+		return nil // the cache shows what we wrote in a moment, and that is another look
 	}
 	switch active := l.active(); {
 	case len(theirs) == 1:
