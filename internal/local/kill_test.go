@@ -95,6 +95,7 @@ func TestKill9_InEachPhaseRestartsNothingAndGoesOn(t *testing.T) {
 			apart := hostApart(t, dir, file)
 			h := &testHost{t: t, c: Dial(SocketOf(filepath.Join(dir, "state")))}
 			h.until("stable serves", serving("1.0.0", 2))
+			l := loadOn(t, fmt.Sprintf("http://127.0.0.1:%d/", a.Ports[0].Public), 60)
 			if c.phase != "Idle" {
 				if _, err := h.c.Deploy(t.Context(), "demo", "2.0.0"); err != nil {
 					t.Fatal(err)
@@ -111,6 +112,7 @@ func TestKill9_InEachPhaseRestartsNothingAndGoesOn(t *testing.T) {
 				}
 			}
 			before := h.until(c.phase, c.at)
+			killed := time.Now()
 			if err := apart.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
@@ -123,6 +125,7 @@ func TestKill9_InEachPhaseRestartsNothingAndGoesOn(t *testing.T) {
 			}
 
 			h = up(t, Options{StateDir: filepath.Join(dir, "state"), File: file})
+			back := time.Now()
 			after := h.until("it is looked at", func(report.Report) bool { return true })
 			if now := append(pids(after, "1.0.0"), pids(after, "2.0.0")...); !subset(ran, now) {
 				t.Errorf("%v served before, %v are known now", ran, now)
@@ -139,8 +142,29 @@ func TestKill9_InEachPhaseRestartsNothingAndGoesOn(t *testing.T) {
 				t.Errorf("revision %d, was %d", after.Revision, before.Revision)
 			}
 			finish(t, h, c.phase)
+			l.cost(t, killed, back)
 		})
 	}
+}
+
+// cost says what the proxy's own death lost: what was on its way through it, and what came while nothing listened. Anything
+// else that was lost is a fault of ours.
+func (l *loader) cost(t *testing.T, killed, back time.Time) {
+	t.Helper()
+	l.stop()
+	cut, refused := 0, 0
+	for _, r := range l.lost {
+		switch {
+		case r.Started.Before(killed) && r.Ended.After(killed):
+			cut++
+		case !r.Started.Before(killed) && !r.Started.After(back):
+			refused++
+		default:
+			t.Errorf("lost %s after the kill: %+v", r.Started.Sub(killed), r)
+		}
+	}
+	t.Logf("the proxy was away for %s: %d of %d requests lost, %d of them on their way through it and %d while nothing listened",
+		back.Sub(killed).Round(time.Millisecond), cut+refused, l.all, cut, refused)
 }
 
 // finish takes a rollout that was interrupted to its end.
