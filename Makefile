@@ -14,6 +14,7 @@ build: ## build bin/gapless and the demo service
 
 test: ## all tests that need neither root nor a cluster, in all modules
 	go test -timeout 5m $(ALL)
+	GOWORK=off go test -C test/cluster ./...
 
 check: $(TOOLS)/gofumpt $(TOOLS)/staticcheck ## format, vet (Linux and macOS), lint, generated files, layers
 	@out=$$($(TOOLS)/gofumpt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
@@ -23,20 +24,30 @@ check: $(TOOLS)/gofumpt $(TOOLS)/staticcheck ## format, vet (Linux and macOS), l
 	$(TOOLS)/staticcheck $(ALL)
 	go test -count=1 -run 'TestLayers|TestPure|TestNoSleep' .
 	@$(MAKE) --no-print-directory generate
-	@git diff --exit-code --stat -- docs/reference || { echo "generated files changed: commit what make generate wrote"; exit 1; }
+	@git diff --exit-code --stat -- docs/reference api install/crd || { echo "generated files changed: commit what make generate wrote"; exit 1; }
 
 fmt: $(TOOLS)/gofumpt ## format the code
 	$(TOOLS)/gofumpt -w $$(git ls-files --cached --others --exclude-standard '*.go')
 
-generate: ## write the generated files: the phase diagram, the reference pages
-	go test -count=1 -run 'TestDiagram|TestReference' ./internal/rollout/... ./internal/cli/... -update
+generate: ## write the generated files: the phase diagram, the reference pages, the resource definition
+	GOWORK=off go generate ./api/...
+	go test -count=1 -run 'TestDiagram|TestReference' ./internal/rollout ./internal/cli ./internal/cli/lint -update
+	go run ./install/reference > docs/reference/rollout.md
 
 demo: ## the main job: four strategies, two services, every request counted
 	@go build -o bin/ ./cmd/gapless
 	@bin/gapless demo
 
-e2e: ## the long stories on this machine
-	GAPLESS_E2E=1 go test -count=1 -timeout 20m ./test/e2e/...
+CLUSTER = GOWORK=off go run -C test/cluster ./cmd/cluster
+cluster-up: ## a real Kubernetes of NODES=2 nodes on this machine, version K8S=... (root)
+	$(CLUSTER) install && NODES=$(or $(NODES),2) K8S=$(K8S) $(CLUSTER) up
+
+cluster-down: ## take it away again
+	$(CLUSTER) down
+
+e2e: ## the real cluster of two nodes (root): the cluster's own test
+	$(CLUSTER) install
+	GAPLESS_E2E=1 GOWORK=off go test -C test/cluster -count=1 -timeout 40m ./...
 
 SOAK ?= 20
 SCHEDULES ?= 2000000
@@ -60,5 +71,5 @@ $(TOOLS)/%: tools.mod tools.sum
 	GOWORK=off go build -modfile=tools.mod -o $(TOOLS)/ honnef.co/go/tools/cmd/staticcheck mvdan.cc/gofumpt
 	@touch $(TOOLS)/*
 
-.PHONY: help build test check fmt generate demo e2e soak bench docs clean
+.PHONY: help build test check fmt generate demo cluster-up cluster-down e2e soak bench docs clean
 .DEFAULT_GOAL := help
