@@ -80,7 +80,7 @@ func (l *look) risks(plan rollout.Plan) []string {
 		say("recreate has a gap: nothing serves between the two versions.")
 	}
 	if plan.Strategy == rollout.Canary && l.bornWithoutDrain() {
-		say("The pods that run now have no preStop of their own, so in the first canary all of them stay beside the candidate's until they are out of the Service; the shares of that one are smaller.")
+		say("The pods that run now have no preStop of their own, so in the first canary all of them stay beside the candidate's until they are out of the Service, and its shares are not quite those asked for.")
 	}
 	if plan.Strategy == rollout.BlueGreen {
 		say("For the time of a rollout there is room needed for %d pods more.", l.replicas)
