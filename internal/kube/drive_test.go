@@ -227,7 +227,7 @@ func TestRelease_OfAnOldReadingIsAConflict(t *testing.T) {
 	d := newDesk(t)
 	deploy := d.deployment()
 	d.change(deploy, func() {
-		deploy.SetAnnotations(map[string]string{v1alpha1.AnnotationHeld: "true"})
+		deploy.SetAnnotations(map[string]string{revisionAnnotation: "1", v1alpha1.AnnotationHeld: "true"})
 		_ = unstructured.SetNestedField(deploy.Object, true, "spec", "paused")
 	})
 	d.look()

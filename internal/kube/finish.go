@@ -65,6 +65,12 @@ func (a *App) release(ctx context.Context, v rollout.Version) error {
 		}
 	}
 	if held(l.deploy) {
+		// Of an app with 0 replicas nothing was ever scaled. Without a ReplicaSet of ours Kubernetes would make one, under another name.
+		for _, see := range []func(*App, context.Context, *look, rollout.Version) (bool, error){(*App).made, (*App).stamped} {
+			if done, err := see(a, ctx, l, v); !done || err != nil {
+				return err
+			}
+		}
 		return a.unhold(ctx, l)
 	}
 	if l.deploy.GetAnnotations()[v1alpha1.AnnotationRelease] != "" {

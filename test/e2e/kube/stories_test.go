@@ -54,15 +54,20 @@ func TestStrategies_LoseNothing(t *testing.T) {
 				w.sameAs(before)
 				// The first after adoption; one with pods that drain from birth; one back to a ReplicaSet that still stands.
 				for i, version := range []string{"2.0.0", "3.0.0", "2.0.0"} {
-					w.writes.Store(0)
-					counted := w.underLoad(f.fresh, f.post, func() {
+					roll := func() {
 						w.set(version)
 						w.rests(version+" is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Revision == int64(i+2) && r.Status.Candidate == nil })
-					})
-					t.Logf("%d writes of the controller", w.writes.Load())
-					if s.name == "rolling" && f.name == "naive" && i == 0 {
-						continue // the pods from before the adoption have no drain, and Kubernetes itself ends them
 					}
+					if s.name == "rolling" && f.name == "naive" && i == 0 {
+						// The pods from before the adoption have no drain, and Kubernetes itself ends them. What is lost then is not measured
+						// here: a connection that went to a dead pod is remembered for two minutes by the nodes (conntrack), and whoever
+						// gets its port after that goes the same way, so it would be counted again below.
+						roll()
+						continue
+					}
+					w.writes.Store(0)
+					counted := w.underLoad(f.fresh, f.post, roll)
+					t.Logf("%d writes of the controller", w.writes.Load())
 					w.nothingLost(counted)
 					if counted.Versions[version] == 0 {
 						t.Errorf("no request was answered by %s: %v", version, counted.Versions)
