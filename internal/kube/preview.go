@@ -73,8 +73,8 @@ func (l *look) risks(plan rollout.Plan) []string {
 	if l.replicas == 1 {
 		say("With 1 replica the share of a canary is 0, 50 or 100 %%, and the end of the node is the end of the service.")
 	}
-	if native(plan.Strategy) && l.bornWithoutDrain() {
-		say("The pods that run now have no preStop of their own. The first rollout ends them as Kubernetes does; from then on pods are born with a drain.")
+	if askedFor(l) == rollout.Rolling && plan.Strategy == rollout.BlueGreen {
+		say("The pods that run now have no preStop of their own, so the first rollout is a blue-green one. From then on pods are born with a drain, and Kubernetes itself rolls them.")
 	}
 	if plan.Strategy == rollout.Recreate {
 		say("recreate has a gap: nothing serves between the two versions.")

@@ -12,6 +12,7 @@ import (
 
 	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/internal/rollout"
+	"gapless.dev/gapless/internal/traffic/service"
 )
 
 func templateOf(image string, labels map[string]any) map[string]any {
@@ -79,7 +80,7 @@ func TestPlanOf_TakesWhatTheUserWrote(t *testing.T) {
 			"strategy":                map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"maxSurge": "25%", "maxUnavailable": int64(0)}},
 		}}},
 	}
-	l.rollout.Name = "api"
+	l.rollout.Name, l.router = "api", &service.Router{Services: []*corev1.Service{{}}}
 	want := rollout.Plan{App: "api", Strategy: rollout.Rolling, Split: rollout.ByShare, MaxSurge: 3, Drain: 5 * time.Second, Deadline: time.Minute}
 	if d := cmp.Diff(want, planOf(l)); d != "" {
 		t.Error(d)
@@ -98,6 +99,10 @@ func TestPlanOf_TakesWhatTheUserWrote(t *testing.T) {
 	l.pods = map[rollout.Version][]*corev1.Pod{"old": {{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app"}}}}}}
 	if p := planOf(l); p.MaxSurge != 10 {
 		t.Errorf("surge %d", p.MaxSurge)
+	}
+	l.rollout.Spec.Strategy = nil
+	if p := planOf(l); p.Strategy != rollout.BlueGreen {
+		t.Errorf("Kubernetes would cut off pods that do not drain: %s", p.Strategy)
 	}
 }
 

@@ -58,13 +58,6 @@ func TestStrategies_LoseNothing(t *testing.T) {
 						w.set(version)
 						w.rests(version+" is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Revision == int64(i+2) && r.Status.Candidate == nil })
 					}
-					if s.name == "rolling" && f.name == "naive" && i == 0 {
-						// The pods from before the adoption have no drain, and Kubernetes itself ends them. What is lost then is not measured
-						// here: a connection that went to a dead pod is remembered for two minutes by the nodes (conntrack), and whoever
-						// gets its port after that goes the same way, so it would be counted again below.
-						roll()
-						continue
-					}
 					w.writes.Store(0)
 					counted := w.underLoad(f.fresh, f.post, roll)
 					t.Logf("%d writes of the controller", w.writes.Load())
