@@ -34,6 +34,9 @@ type RolloutStatus struct {
 	// Rejected is the hash of the template that was taken back last and is not tried again by itself.
 	// +optional
 	Rejected string `json:"rejected,omitempty"`
+	// RejectedTemplate is the digest of that template, by which it is known again when its ReplicaSet is gone.
+	// +optional
+	RejectedTemplate string `json:"rejectedTemplate,omitempty"`
 	// Reason is one word for machines and Message one sentence for people.
 	// +optional
 	Reason string `json:"reason,omitempty"`
@@ -68,6 +71,9 @@ type VersionStatus struct {
 	Version string `json:"version"`
 	// Hash is the pod-template-hash of its ReplicaSet.
 	Hash string `json:"hash"`
+	// Template is the digest of its template, by which it is known again when its ReplicaSet is gone.
+	// +optional
+	Template string `json:"template,omitempty"`
 	// UID of its ReplicaSet.
 	// +optional
 	UID string `json:"uid,omitempty"`

@@ -155,7 +155,7 @@ func (a *App) lookAtSets(ctx context.Context, l *look) error {
 		return strings.Compare(x.GetName(), y.GetName())
 	})
 	// As the native controller does: the oldest ReplicaSet with the template is the one.
-	l.wanted = hashOf(l.template)
+	l.wanted = l.known(hashOf(l.template))
 	for _, s := range l.sets {
 		if s.template == l.template {
 			l.wanted = s.version
@@ -163,6 +163,18 @@ func (a *App) lookAtSets(ctx context.Context, l *look) error {
 		}
 	}
 	return nil
+}
+
+// known is the name that a template without a ReplicaSet had when it had one. Kubernetes names ReplicaSets in its own way, and a
+// refused version whose ReplicaSet was removed must not come back as a new one.
+func (l *look) known(digest rollout.Version) rollout.Version {
+	st := l.rollout.Status
+	for _, v := range []*v1alpha1.VersionStatus{st.Candidate, st.Stable, {Hash: st.Rejected, Template: st.RejectedTemplate}} {
+		if v != nil && v.Hash != "" && v.Template == string(digest) {
+			return rollout.Version(v.Hash)
+		}
+	}
+	return digest
 }
 
 func (a *App) lookAtPods(ctx context.Context, l *look) error {

@@ -24,9 +24,10 @@ func (l *look) versionStatus(v rollout.Version) *v1alpha1.VersionStatus {
 	out := &v1alpha1.VersionStatus{Hash: string(v), Version: string(v)}
 	var template map[string]any
 	if s, ok := l.set(v); ok {
-		out.UID = string(s.GetUID())
+		out.UID, out.Template = string(s.GetUID()), string(hashOf(s.template))
 		template, _, _ = unstructured.NestedMap(s.Object, "spec", "template")
 	} else if v == l.wanted {
+		out.Template = string(hashOf(l.template))
 		template, _, _ = unstructured.NestedMap(l.deploy.Object, "spec", "template")
 	}
 	if tag := tagOf(template); tag != "" {

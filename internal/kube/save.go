@@ -55,11 +55,17 @@ func (a *App) describe(l *look, st *v1alpha1.RolloutStatus, s rollout.State) {
 	st.Strategy, st.Phase, st.Weight = string(plan.Strategy), string(s.Phase), int32(s.Weight())
 	st.Revision, st.Rejected = int64(s.Revision), string(s.Rejected)
 	st.Reason, st.Message = s.Reason, s.Message
+	if st.RejectedTemplate = ""; s.Rejected != "" {
+		st.RejectedTemplate = l.digest(s.Rejected)
+	}
 	st.Step = ""
 	if plan.Strategy == rollout.Canary && s.Phase == rollout.Shifting {
 		st.Step = fmt.Sprintf("%d/%d", s.Step+1, len(plan.Steps))
 	}
 	st.Stable, st.Candidate = l.versionStatuses(s.Stable, s.Candidate)
+	if c := st.Candidate; c != nil && c.Template == "" {
+		c.Template = l.digest(s.Candidate)
+	}
 	st.BreakGlass = ""
 	if rollout.Active(s.Phase) || s.Phase == rollout.Held {
 		st.BreakGlass = breakGlass(l)
@@ -68,6 +74,21 @@ func (a *App) describe(l *look, st *v1alpha1.RolloutStatus, s rollout.State) {
 		c.ObservedGeneration = l.rollout.Generation
 		meta.SetStatusCondition(&st.Conditions, c)
 	}
+}
+
+// digest of a version's template, from what stands of it or from what was written down of it.
+func (l *look) digest(v rollout.Version) string {
+	if now := l.versionStatus(v); now.Template != "" {
+		return now.Template
+	}
+	st := l.rollout.Status
+	if st.Candidate != nil && st.Candidate.Hash == string(v) {
+		return st.Candidate.Template
+	}
+	if st.Rejected == string(v) {
+		return st.RejectedTemplate
+	}
+	return ""
 }
 
 // breakGlass is what gives a held Deployment back as its template stands, without us.

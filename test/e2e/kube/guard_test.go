@@ -224,3 +224,25 @@ func TestCandidate_ThatNeverServesIsTakenBack(t *testing.T) {
 		})
 	}
 }
+
+func TestUndo_ThatIsAbortedIsNotTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.deploy()
+	w.adopt(canary("manual"))
+	stands := func(r *v1alpha1.Rollout) bool { return r.Status.Reason == rollout.ReasonAwaitingPromote }
+	w.set("2.0.0")
+	w.until("the step stands", stands)
+	w.order(rollout.Promote)
+	w.rests("2.0.0 is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Revision == 2 && r.Status.Candidate == nil })
+	stable := w.rollout().Status.Stable.Hash
+
+	w.set("1.0.0") // its ReplicaSet still stands, under the name that Kubernetes gave it
+	w.until("the step stands", stands)
+	w.order(rollout.Abort)
+	w.rests("stable again", func(r *v1alpha1.Rollout) bool { return r.Status.Rejected != "" })
+	if r := w.rollout(); r.Status.Stable.Hash != stable || r.Status.Revision != 3 {
+		t.Errorf("stable %s, revision %d", r.Status.Stable.Hash, r.Status.Revision)
+	}
+	w.set("1.0.0")
+	w.until("it is held", func(r *v1alpha1.Rollout) bool { return r.Status.Phase == string(rollout.Held) })
+}
