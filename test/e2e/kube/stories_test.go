@@ -2,6 +2,8 @@ package kube_test
 
 import (
 	"fmt"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,8 +109,18 @@ func TestAbort_GivesStableItsTrafficAndItsTemplate(t *testing.T) {
 					return r.Status.Reason == rollout.ReasonAwaitingPromote || r.Status.Reason == rollout.ReasonHoldingBack
 				})
 				time.Sleep(time.Second)
+				waits := exec.CommandContext(w.Context(), "kubectl", "-n", w.namespace, "rollout", "status", "deploy/"+demo, "--timeout=2m")
+				told := make(chan string, 1)
+				go func() {
+					out, err := waits.CombinedOutput()
+					told <- fmt.Sprintf("%v: %s", err, out)
+				}()
+				time.Sleep(time.Second)
 				w.order(rollout.Abort)
 				w.rests("stable again", func(r *v1alpha1.Rollout) bool { return r.Status.Rejected != "" })
+				if text := <-told; s.Canary != nil && !strings.Contains(text, "progress deadline") {
+					t.Errorf("kubectl rollout status ended with %s", text)
+				}
 			})
 			w.nothingLost(counted)
 			w.sameAs(before)
