@@ -66,6 +66,9 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 	}
 	for i := range all.Items {
 		r := &all.Items[i]
+		if err := c.Get(ctx, client.ObjectKeyFromObject(r), r); kube.Gone(err) {
+			continue // it went while others were ejected
+		}
 		sh.Printf("eject %s/%s\n", r.Namespace, r.Name)
 		if err := eject.One(ctx, sh, c, client.ObjectKeyFromObject(r), false, o.Force); err != nil {
 			if errors.Is(err, context.DeadlineExceeded) && !o.Force {
