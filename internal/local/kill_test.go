@@ -111,6 +111,9 @@ func TestKill9_InEachPhaseRestartsNothingAndGoesOn(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if c.phase == "Idle" {
+				l.sees(t, "1.0.0")
+			}
 			before := h.until(c.phase, c.at)
 			killed := time.Now()
 			if err := apart.Process.Kill(); err != nil {

@@ -20,12 +20,13 @@ type loader struct {
 	all  int
 	lost []load.Result
 	by   map[string]int
+	news chan struct{} // something was answered or lost
 }
 
 func loadOn(t *testing.T, url string, rate float64) *loader {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &loader{by: map[string]int{}}
+	l := &loader{by: map[string]int{}, news: make(chan struct{}, 1)}
 	done := make(chan error, 1)
 	go func() {
 		done <- load.Run(ctx, load.Options{URL: url, Rate: rate, New: 0.5, Post: 0.2, Timeout: 30 * time.Second}, func(r load.Result) {
@@ -35,6 +36,10 @@ func loadOn(t *testing.T, url string, rate float64) *loader {
 			l.by[r.Version]++
 			if r.Class.Lost() {
 				l.lost = append(l.lost, r)
+			}
+			select {
+			case l.news <- struct{}{}:
+			default:
 			}
 		})
 	}()
@@ -46,6 +51,24 @@ func loadOn(t *testing.T, url string, rate float64) *loader {
 	})
 	t.Cleanup(l.stop)
 	return l
+}
+
+// sees returns when a version has answered ten times: a rollout can be over between two requests.
+func (l *loader) sees(t *testing.T, version string) {
+	t.Helper()
+	for {
+		l.mu.Lock()
+		enough := l.by[version] >= 10
+		l.mu.Unlock()
+		if enough {
+			return
+		}
+		select {
+		case <-l.news:
+		case <-t.Context().Done():
+			t.Fatalf("%s never answered", version)
+		}
+	}
 }
 
 func (l *loader) none(t *testing.T) {
@@ -79,13 +102,15 @@ func TestRollout_LosesNothing(t *testing.T) {
 				h := up(t, Options{File: app.File{Apps: []app.App{testApp(t, how, plan)}}})
 				h.until("stable serves", serving("1.0.0", 2))
 				l := loadOn(t, h.url("/"), 60)
+				l.sees(t, "1.0.0")
 				if _, err := h.c.Deploy(t.Context(), "demo", "2.0.0"); err != nil {
 					t.Fatal(err)
 				}
 				r := h.until("2.0.0 serves", serving("2.0.0", 2))
+				l.sees(t, "2.0.0")
 				l.none(t)
-				if r.Outcome != report.Promoted || l.by["2.0.0"] == 0 {
-					t.Errorf("outcome %s, answers %v", r.Outcome, l.by)
+				if r.Outcome != report.Promoted {
+					t.Errorf("outcome %s", r.Outcome)
 				}
 				if plan.Strategy == rollout.Canary && !slices.ContainsFunc(r.Converged, func(c report.Convergence) bool {
 					return c.Grade == string(rollout.Acknowledged)
