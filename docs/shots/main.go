@@ -61,7 +61,7 @@ func (s *studio) report(ctx context.Context) error {
 }
 
 const appFile = `name: demo-api
-command: ["%s", "demo", "serve"]
+command: ["%s", "demo-service"]
 version: 1.0.0
 replicas: 3
 ports: {http: %d}
@@ -120,7 +120,7 @@ func (s *studio) status(ctx context.Context) error {
 
 // demo is the demo's table.
 func (s *studio) demo(ctx context.Context) error {
-	return s.terminal(ctx, "demo.png", 110, 24, "stopped directly", s.gapless+" demo")
+	return s.terminal(ctx, "demo.png", 110, 24, "without Gapless", s.gapless+" demo")
 }
 
 // terminal runs a command in a terminal until its screen holds some words, and takes the picture.

@@ -266,6 +266,29 @@ func TestIdentity_IsNotFooledByAPidThatIsUsedAgain(t *testing.T) {
 	}
 }
 
+func TestAdopt_LeavesAloneWhatOnlyHasTheNumberOfOurs(t *testing.T) {
+	// A group whose leader has ended, as a daemon that forked twice leaves it, with a number that is in our book from before a reboot.
+	out, err := exec.Command("setsid", "sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $$ $!").Output()
+	if err != nil {
+		t.Skip("no setsid: ", err)
+	}
+	var leader, daemon int
+	if _, err := fmt.Sscan(string(out), &leader, &daemon); err != nil {
+		t.Fatal(err)
+	}
+	other := identify(daemon)
+	defer func() {
+		p, _ := os.FindProcess(daemon)
+		_ = p.Kill()
+	}()
+	if _, ok := adopt(identity{Pid: leader, Start: "another-boot/1"}, time.Now()); ok {
+		t.Error("it was adopted")
+	}
+	if !other.alive() {
+		t.Error("somebody else's process was ended")
+	}
+}
+
 func TestStopAndUp_KeepsWhatWasDeployed(t *testing.T) {
 	dir := t.TempDir()
 	o := Options{StateDir: dir, File: app.File{Apps: []app.App{testApp(t, "naive", rollout.Plan{Strategy: rollout.BlueGreen})}}}

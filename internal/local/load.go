@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 
 	"gapless.dev/gapless/internal/app"
@@ -129,16 +130,15 @@ func (s *service) adopt(strays map[string][]identity) error {
 		known := map[int]bool{}
 		for n, h := range e.Helpers {
 			if h != nil && n < len(i.helpers) {
-				known[h.Pid] = true
-				i.helpers[n], _ = adopt(h.identity, h.Since)
+				i.helpers[n], known[h.Pid] = adopt(h.identity, h.Since)
 			}
 		}
 		alive := false
 		if e.Main != nil {
-			known[e.Main.Pid] = true
 			i.main, alive = adopt(e.Main.identity, e.Main.Since)
+			known[e.Main.Pid] = alive
 		}
-		s.clearStrays(e.ID, strays[e.ID], known, i)
+		s.clearStrays(e.ID, strays[e.ID], known)
 		if i.leaving {
 			close(i.leave)
 		}
@@ -156,11 +156,11 @@ func (s *service) adopt(strays map[string][]identity) error {
 	}
 	for id, left := range strays {
 		if !slices.ContainsFunc(r.Instances, func(e entry) bool { return e.ID == id }) && s.owns(id) {
-			s.clearStrays(id, left, nil, nil)
+			s.clearStrays(id, left, nil)
 		}
 	}
 	if adopted > 0 {
-		s.say("%d running processes were found again and go on", adopted)
+		s.say("%d running processes were found again and go on; while no gapless ran, nothing listened on the ports of %s and its clients were refused", adopted, s.app.Name)
 	}
 	return nil
 }
@@ -170,16 +170,22 @@ func (s *service) owns(id string) bool {
 	return len(id) > len(s.app.Name) && id[:len(s.app.Name)+1] == s.app.Name+"-"
 }
 
-// clearStrays ends marked processes that were never written down. They never got a request. What a known process has forked
-// carries its mark too, and is told by its session.
-func (s *service) clearStrays(id string, left []identity, known map[int]bool, i *instance) {
+// clearStrays ends marked processes that belong to nothing that runs: those that were started and never written down, which never
+// got a request, and what a process that has ended had forked. Only the mark tells that a process is ours: a number that was
+// written down may be somebody else's by now.
+func (s *service) clearStrays(id string, left []identity, known map[int]bool) {
 	for _, stray := range left {
 		session, err := sessionOf(stray.Pid)
-		if err != nil || known[session] || session != stray.Pid || !stray.alive() {
+		if err != nil || known[session] || !stray.alive() {
 			continue
 		}
-		s.say("%s: process %d was started and never written down; it is ended", id, stray.Pid)
-		_ = syscall.Kill(-stray.Pid, syscall.SIGKILL)
+		if session == stray.Pid {
+			s.say("%s: process %d was started and never written down; it is ended", id, stray.Pid)
+			_ = syscall.Kill(-stray.Pid, syscall.SIGKILL)
+			continue
+		}
+		s.say("%s: process %d was left behind by one that has ended; it is ended", id, stray.Pid)
+		_ = syscall.Kill(stray.Pid, syscall.SIGKILL)
 	}
 }
 
@@ -192,16 +198,24 @@ func (m *machine) removed(ctx context.Context, name string) error {
 	if err := read(s.file("instances.json"), &r); err != nil {
 		return err
 	}
+	var wg sync.WaitGroup
 	for _, e := range r.Instances {
-		for _, p := range append([]*running{e.Main}, e.Helpers...) {
-			if p == nil {
-				continue
+		wg.Go(func() {
+			// Helpers stop after what they help.
+			for _, p := range append([]*running{e.Main}, e.Helpers...) {
+				if p == nil || ctx.Err() != nil {
+					continue
+				}
+				if found, ok := adopt(p.identity, p.Since); ok {
+					s.say("is no more in the file: %s (pid %d) is stopped", e.ID, p.Pid)
+					found.terminate(ctx, removedGrace)
+				}
 			}
-			if found, ok := adopt(p.identity, p.Since); ok {
-				s.say("is no more in the file: %s (pid %d) is stopped", e.ID, p.Pid)
-				found.terminate(ctx, removedGrace)
-			}
-		}
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if err := os.RemoveAll(s.file("instances.json")); err != nil {
 		return fmt.Errorf("apps.%s: %w", name, err)

@@ -47,7 +47,7 @@ func (m *machine) print(format string, args ...any) {
 
 // open takes the state directory, checks the file against the machine, opens the ports and finds what runs. When it fails
 // nothing was started, and what ran before goes on.
-func (m *machine) open(ctx context.Context) (closeAll func(), err error) {
+func (m *machine) open() (closeAll func(), err error) {
 	lock, err := lockDir(m.state)
 	if err != nil {
 		return nil, err
@@ -79,19 +79,24 @@ func (m *machine) open(ctx context.Context) (closeAll func(), err error) {
 			return nil, err
 		}
 	}
-	return func() { lock.Close() }, m.clearRemoved(ctx)
+	return func() { lock.Close() }, nil
 }
 
-func (m *machine) clearRemoved(ctx context.Context) error {
+// clearRemoved stops the apps that are no more in the file, all at once. It runs beside the serving of those that are. What it has not
+// stopped when ctx ends stays in the book of its app, for the next Up.
+func (m *machine) clearRemoved(ctx context.Context) {
+	var wg sync.WaitGroup
 	dirs, _ := filepath.Glob(filepath.Join(m.state, "apps", "*"))
 	for _, dir := range dirs {
 		if name := filepath.Base(dir); m.service(name) == nil {
-			if err := m.removed(ctx, name); err != nil {
-				return err
-			}
+			wg.Go(func() {
+				if err := m.removed(ctx, name); err != nil {
+					m.print("%s is no more in the file and is not stopped yet: %v", name, err)
+				}
+			})
 		}
 	}
-	return nil
+	wg.Wait()
 }
 
 func (m *machine) service(name string) *service {

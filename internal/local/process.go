@@ -72,7 +72,6 @@ func start(c command) (*process, error) {
 // adopt takes over a process that an earlier Gapless started, if it is still there.
 func adopt(id identity, since time.Time) (*process, bool) {
 	if !id.alive() {
-		id.clear()
 		return nil, false
 	}
 	p := &process{identity: id, since: since, done: make(chan struct{})}
@@ -135,14 +134,6 @@ func (p *process) terminate(ctx context.Context, grace time.Duration) (killed bo
 	case <-ctx.Done():
 	}
 	return true
-}
-
-// clear ends what a process has left behind in its group. A group's number is not used again as long as the group has members:
-// so it is only where another process has the number that it is not ours any more.
-func (id identity) clear() {
-	if id.Pid > 1 && errors.Is(syscall.Kill(id.Pid, 0), syscall.ESRCH) {
-		_ = syscall.Kill(-id.Pid, syscall.SIGKILL)
-	}
 }
 
 // pollEnd stands in where the system cannot tell of the end of a process that is not our child.

@@ -4,14 +4,21 @@ package local
 
 import (
 	"errors"
+	"os"
+	"strconv"
 	"syscall"
+	"time"
 )
 
-// Here a process is known by its pid alone, so one that an earlier Gapless started is not adopted.
+// run tells this Gapless from others: here a process is known by its pid alone, so one that an earlier Gapless started is not
+// taken for ours.
+var run = strconv.Itoa(os.Getpid()) + "@" + strconv.FormatInt(time.Now().UnixNano(), 36)
 
-func identify(pid int) identity { return identity{Pid: pid, Start: "unknown"} }
+func identify(pid int) identity { return identity{Pid: pid, Start: run} }
 
-func (id identity) alive() bool { return id.Pid > 1 && syscall.Kill(id.Pid, 0) == nil }
+func (id identity) alive() bool {
+	return id.Pid > 1 && id.Start == run && syscall.Kill(id.Pid, 0) == nil
+}
 
 func watch(identity, chan<- struct{}) error { return errors.ErrUnsupported }
 

@@ -31,7 +31,7 @@ func listenSocket(path string) (*unixSocket, error) {
 	}
 	if conn, err := net.Dial("unix", path); err == nil {
 		conn.Close()
-		return nil, errorf(Refused, "another gapless answers at %s: give it orders with gapless deploy, or stop it first", path)
+		return nil, errorf(Refused, "another gapless answers at %s: give it orders with gapless deploy, stop it first, or take another socket with --socket or GAPLESS_SOCKET", path)
 	} else if errors.Is(err, syscall.ECONNREFUSED) {
 		if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
 			_ = os.Remove(path)

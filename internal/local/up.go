@@ -59,7 +59,7 @@ func Up(ctx context.Context, o Options) error {
 		return err
 	}
 	defer socket.Close()
-	unlock, err := m.open(ctx)
+	unlock, err := m.open()
 	if err != nil {
 		if m.proxy != nil {
 			_ = m.proxy.Close(ended())
@@ -82,6 +82,7 @@ func (m *machine) serve(ctx context.Context, socket *unixSocket) error {
 	loops := m.drive(driving)
 	api := m.answer(socket)
 
+	m.clearRemoved(ctx)
 	for _, s := range m.services {
 		s.await(ctx, func() bool { return s.looks > 0 })
 	}
