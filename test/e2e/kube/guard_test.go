@@ -7,11 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"gapless.dev/gapless/test/e2e/world"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gapless.dev/gapless/api/v1alpha1"
@@ -19,7 +20,7 @@ import (
 )
 
 func TestRollout_NonsenseIsRefusedInWords(t *testing.T) {
-	w := newWorld(t)
+	w := world.New(t)
 	for _, tt := range []struct{ spec, says string }{
 		{`{"strategy":{}}`, "exactly one of"},
 		{`{"strategy":{"canary":{},"blueGreen":{}}}`, "exactly one of"},
@@ -41,7 +42,7 @@ func TestRollout_NonsenseIsRefusedInWords(t *testing.T) {
 			t.Fatal(err)
 		}
 		u.SetName("x")
-		u.SetNamespace(w.namespace)
+		u.SetNamespace(w.Namespace)
 		err := w.Create(w.Context(), u, client.DryRunAll)
 		if err == nil || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: want %q in: %v", tt.spec, tt.says, err)
@@ -53,19 +54,19 @@ func TestRollout_NonsenseIsRefusedInWords(t *testing.T) {
 			t.Fatal(err)
 		}
 		u.SetName("x")
-		u.SetNamespace(w.namespace)
+		u.SetNamespace(w.Namespace)
 		if err := w.Create(w.Context(), u, client.DryRunAll); err != nil {
 			t.Errorf("%s: %v", spec, err)
 		}
 	}
 }
 
-// mine is the user's own manifest of the demo service, as they keep it in their repository.
-func (w *world) mine(version string) *appsv1.Deployment {
-	d := w.deployment()
+// mine is the user's own manifest of the world.Demo service, as they keep it in their repository.
+func mine(w *world.World, version string) *appsv1.Deployment {
+	d := w.Deployment()
 	d = &appsv1.Deployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
-		ObjectMeta: metav1.ObjectMeta{Name: demo, Namespace: w.namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: world.Demo, Namespace: w.Namespace},
 		Spec:       *d.Spec.DeepCopy(),
 	}
 	d.Spec.Paused, d.Spec.Strategy = false, appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType}
@@ -73,74 +74,44 @@ func (w *world) mine(version string) *appsv1.Deployment {
 	return d
 }
 
-func (w *world) mineService() *corev1.Service {
+func mineService(w *world.World) *corev1.Service {
 	return &corev1.Service{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
-		ObjectMeta: metav1.ObjectMeta{Name: demo, Namespace: w.namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: world.Demo, Namespace: w.Namespace},
 		Spec: corev1.ServiceSpec{
-			Type: corev1.ServiceTypeClusterIP, Selector: map[string]string{"app": demo},
-			Ports: []corev1.ServicePort{{Port: 80, TargetPort: intOrString(8080), Protocol: corev1.ProtocolTCP}},
+			Type: corev1.ServiceTypeClusterIP, Selector: map[string]string{"app": world.Demo},
+			Ports: []corev1.ServicePort{{Port: 80, TargetPort: world.IntOrString(8080), Protocol: corev1.ProtocolTCP}},
 		},
 	}
 }
 
-// replace is kubectl replace: what is left out is gone.
-func (w *world) replace(o client.Object) {
-	w.Helper()
-	w.eventually("replaced", 10*time.Second, func() error {
-		now := o.DeepCopyObject().(client.Object)
-		if err := w.Get(w.Context(), client.ObjectKeyFromObject(o), now); err != nil {
-			return err
-		}
-		next := o.DeepCopyObject().(client.Object)
-		next.SetResourceVersion(now.GetResourceVersion())
-		if s, is := next.(*corev1.Service); is {
-			s.Spec.ClusterIP, s.Spec.ClusterIPs = now.(*corev1.Service).Spec.ClusterIP, now.(*corev1.Service).Spec.ClusterIPs
-		}
-		return w.Update(w.Context(), next)
-	})
-}
-
-// apply is kubectl apply --server-side --force-conflicts.
-func (w *world) apply(o client.Object) {
-	w.Helper()
-	body, err := json.Marshal(o)
-	check(w.T, err)
-	var fields map[string]any
-	check(w.T, json.Unmarshal(body, &fields))
-	delete(fields, "status")
-	body, err = json.Marshal(fields)
-	check(w.T, err)
-	check(w.T, w.Patch(w.Context(), o.DeepCopyObject().(client.Object), client.RawPatch(types.ApplyPatchType, body), client.FieldOwner("a story"), client.ForceOwnership))
-}
-
 func TestGuard_HoldsWhateverIsWrittenMidway(t *testing.T) {
-	w := newWorld(t)
-	w.deploy()
-	before := w.theirs()
-	w.adopt(&v1alpha1.Strategy{BlueGreen: &v1alpha1.BlueGreen{Switch: "manual"}})
-	counted := w.underLoad(0.5, 0.3, func() {
-		w.set("2.0.0")
+	w := world.New(t)
+	w.Deploy()
+	before := w.Theirs()
+	w.Adopt(&v1alpha1.Strategy{BlueGreen: &v1alpha1.BlueGreen{Switch: "manual"}})
+	counted := w.UnderLoad(0.5, 0.3, func() {
+		w.Set("2.0.0")
 		stands := func(r *v1alpha1.Rollout) bool { return r.Status.Reason == rollout.ReasonAwaitingPromote }
-		w.until("the preview stands", stands)
+		w.Until("the preview stands", stands)
 		for _, write := range []struct {
 			name string
 			does func()
 		}{
-			{"kubectl replace of the Deployment", func() { w.replace(w.mine("2.0.0")) }},
-			{"kubectl apply --server-side of the Deployment", func() { w.apply(w.mine("2.0.0")) }},
-			{"kubectl rollout resume", func() { w.patchDeployment(`[{"op":"replace","path":"/spec/paused","value":false}]`) }},
+			{"kubectl replace of the Deployment", func() { w.Replace(mine(w, "2.0.0")) }},
+			{"kubectl apply --server-side of the Deployment", func() { w.Apply(mine(w, "2.0.0")) }},
+			{"kubectl rollout resume", func() { w.PatchDeployment(`[{"op":"replace","path":"/spec/paused","value":false}]`) }},
 			{"a stale token", func() {
-				w.patchDeployment(`[{"op":"add","path":"/metadata/annotations/gapless.dev~1release","value":"1"},{"op":"remove","path":"/metadata/annotations/gapless.dev~1held"}]`)
+				w.PatchDeployment(`[{"op":"add","path":"/metadata/annotations/gapless.dev~1release","value":"1"},{"op":"remove","path":"/metadata/annotations/gapless.dev~1held"}]`)
 			}},
 			{"another strategy", func() {
-				w.patchDeployment(`[{"op":"replace","path":"/spec/strategy","value":{"type":"RollingUpdate"}}]`)
+				w.PatchDeployment(`[{"op":"replace","path":"/spec/strategy","value":{"type":"RollingUpdate"}}]`)
 			}},
-			{"kubectl replace of the Service", func() { w.replace(w.mineService()) }},
-			{"kubectl apply --server-side of the Service", func() { w.apply(w.mineService()) }},
+			{"kubectl replace of the Service", func() { w.Replace(mineService(w)) }},
+			{"kubectl apply --server-side of the Service", func() { w.Apply(mineService(w)) }},
 		} {
 			write.does()
-			d, s := w.deployment(), w.service()
+			d, s := w.Deployment(), w.Service()
 			if !d.Spec.Paused || d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType || d.Annotations[v1alpha1.AnnotationHeld] == "" || d.Labels[v1alpha1.LabelManaged] == "" {
 				t.Errorf("%s got through: paused %v, strategy %s, %v", write.name, d.Spec.Paused, d.Spec.Strategy.Type, d.Annotations)
 			}
@@ -149,11 +120,11 @@ func TestGuard_HoldsWhateverIsWrittenMidway(t *testing.T) {
 			}
 			time.Sleep(500 * time.Millisecond)
 		}
-		w.until("the preview still stands", stands)
-		w.order(rollout.Promote)
-		w.rests("2.0.0 is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Candidate == nil })
+		w.Until("the preview still stands", stands)
+		w.Order(rollout.Promote)
+		w.Rests("2.0.0 is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Candidate == nil })
 	})
-	w.nothingLost(counted)
+	w.NothingLost(counted)
 	if counted.Versions["2.0.0"] == 0 {
 		t.Error("2.0.0 never served")
 	}
@@ -169,25 +140,25 @@ func TestTemplates_ThatChangeMidway(t *testing.T) {
 		{"a third version starts over", "3.0.0", "3.0.0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			w.deploy()
-			before := w.theirs()
-			w.adopt(canary("manual", "2s"))
-			counted := w.underLoad(0.5, 0.3, func() {
-				w.set("2.0.0")
-				w.until("the first step stands", func(r *v1alpha1.Rollout) bool { return r.Status.Reason == rollout.ReasonAwaitingPromote })
-				w.set(tt.then)
+			w := world.New(t)
+			w.Deploy()
+			before := w.Theirs()
+			w.Adopt(world.Canary("manual", "2s"))
+			counted := w.UnderLoad(0.5, 0.3, func() {
+				w.Set("2.0.0")
+				w.Until("the first step stands", func(r *v1alpha1.Rollout) bool { return r.Status.Reason == rollout.ReasonAwaitingPromote })
+				w.Set(tt.then)
 				if tt.then == "3.0.0" {
-					w.until("its first step stands", func(r *v1alpha1.Rollout) bool {
+					w.Until("its first step stands", func(r *v1alpha1.Rollout) bool {
 						return r.Status.Reason == rollout.ReasonAwaitingPromote && r.Status.Revision == 3
 					})
-					w.order(rollout.Promote)
+					w.Order(rollout.Promote)
 				}
-				w.rests(tt.stable+" is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Candidate == nil && r.Status.Revision > 1 })
+				w.Rests(tt.stable+" is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Candidate == nil && r.Status.Revision > 1 })
 			})
-			w.nothingLost(counted)
-			w.sameAs(before)
-			if got := w.deployment().Spec.Template.Spec.Containers[0].Args[1]; got != tt.stable {
+			w.NothingLost(counted)
+			w.SameAs(before)
+			if got := w.Deployment().Spec.Template.Spec.Containers[0].Args[1]; got != tt.stable {
 				t.Errorf("the template asks for %s", got)
 			}
 		})
@@ -201,16 +172,16 @@ func TestCandidate_ThatNeverServesIsTakenBack(t *testing.T) {
 		{"never ready", `[{"op":"replace","path":"/spec/template/spec/containers/0/args","value":["-version","2.0.0","-fail","never-ready"]}]`, "does not answer that it is ready"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t)
-			w.deploy()
-			w.adopt(blueGreen(), func(r *v1alpha1.Rollout) { r.Spec.Deadline = duration(15 * time.Second) })
-			template := fmt.Sprint(w.deployment().Spec.Template.Spec.Containers[0])
-			counted := w.underLoad(0.5, 0.3, func() {
-				w.patchDeployment(tt.patch)
-				w.rests("taken back", func(r *v1alpha1.Rollout) bool { return r.Status.Rejected != "" })
+			w := world.New(t)
+			w.Deploy()
+			w.Adopt(world.BlueGreen(), func(r *v1alpha1.Rollout) { r.Spec.Deadline = duration(15 * time.Second) })
+			template := fmt.Sprint(w.Deployment().Spec.Template.Spec.Containers[0])
+			counted := w.UnderLoad(0.5, 0.3, func() {
+				w.PatchDeployment(tt.patch)
+				w.Rests("taken back", func(r *v1alpha1.Rollout) bool { return r.Status.Rejected != "" })
 			})
-			w.nothingLost(counted)
-			for _, c := range w.rollout().Status.Conditions {
+			w.NothingLost(counted)
+			for _, c := range w.Rollout().Status.Conditions {
 				if c.Type == v1alpha1.ConditionAborted {
 					t.Log(c.Reason, c.Message)
 					if !strings.Contains(c.Message, tt.says) {
@@ -218,7 +189,7 @@ func TestCandidate_ThatNeverServesIsTakenBack(t *testing.T) {
 					}
 				}
 			}
-			if got := fmt.Sprint(w.deployment().Spec.Template.Spec.Containers[0]); got != template {
+			if got := fmt.Sprint(w.Deployment().Spec.Template.Spec.Containers[0]); got != template {
 				t.Errorf("the template is not stable's: %s", got)
 			}
 		})
@@ -226,23 +197,23 @@ func TestCandidate_ThatNeverServesIsTakenBack(t *testing.T) {
 }
 
 func TestUndo_ThatIsAbortedIsNotTriedAgain(t *testing.T) {
-	w := newWorld(t)
-	w.deploy()
-	w.adopt(canary("manual"))
+	w := world.New(t)
+	w.Deploy()
+	w.Adopt(world.Canary("manual"))
 	stands := func(r *v1alpha1.Rollout) bool { return r.Status.Reason == rollout.ReasonAwaitingPromote }
-	w.set("2.0.0")
-	w.until("the step stands", stands)
-	w.order(rollout.Promote)
-	w.rests("2.0.0 is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Revision == 2 && r.Status.Candidate == nil })
-	stable := w.rollout().Status.Stable.Hash
+	w.Set("2.0.0")
+	w.Until("the step stands", stands)
+	w.Order(rollout.Promote)
+	w.Rests("2.0.0 is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Revision == 2 && r.Status.Candidate == nil })
+	stable := w.Rollout().Status.Stable.Hash
 
-	w.set("1.0.0") // its ReplicaSet still stands, under the name that Kubernetes gave it
-	w.until("the step stands", stands)
-	w.order(rollout.Abort)
-	w.rests("stable again", func(r *v1alpha1.Rollout) bool { return r.Status.Rejected != "" })
-	if r := w.rollout(); r.Status.Stable.Hash != stable || r.Status.Revision != 3 {
+	w.Set("1.0.0") // its ReplicaSet still stands, under the name that Kubernetes gave it
+	w.Until("the step stands", stands)
+	w.Order(rollout.Abort)
+	w.Rests("stable again", func(r *v1alpha1.Rollout) bool { return r.Status.Rejected != "" })
+	if r := w.Rollout(); r.Status.Stable.Hash != stable || r.Status.Revision != 3 {
 		t.Errorf("stable %s, revision %d", r.Status.Stable.Hash, r.Status.Revision)
 	}
-	w.set("1.0.0")
-	w.until("it is held", func(r *v1alpha1.Rollout) bool { return r.Status.Phase == string(rollout.Held) })
+	w.Set("1.0.0")
+	w.Until("it is held", func(r *v1alpha1.Rollout) bool { return r.Status.Phase == string(rollout.Held) })
 }

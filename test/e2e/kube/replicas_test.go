@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"gapless.dev/gapless/test/e2e/world"
+
 	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -12,68 +14,56 @@ import (
 	"gapless.dev/gapless/internal/rollout"
 )
 
-// available waits until the Deployment has n pods of its template's version, and no others.
-func (w *world) available(n int32) {
-	w.Helper()
-	w.eventually(fmt.Sprintf("%d pods of one version", n), 2*time.Minute, func() error {
-		d := w.deployment()
-		if s := d.Status; s.ObservedGeneration < d.Generation || s.Replicas != n || s.UpdatedReplicas != n || s.AvailableReplicas != n {
-			return fmt.Errorf("%+v", s)
-		}
-		return nil
-	})
-}
-
 func TestReplicas_OneIsEnough(t *testing.T) {
-	for name, s := range map[string]*v1alpha1.Strategy{"blue-green": blueGreen(), "canary": canary("1s")} {
+	for name, s := range map[string]*v1alpha1.Strategy{"blue-green": world.BlueGreen(), "canary": world.Canary("1s")} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.deploy()
-			w.scaleTo(1)
-			w.available(1)
-			w.adopt(s)
-			before := w.theirs()
-			counted := w.underLoad(0.5, 0.3, func() {
-				w.set("2.0.0")
-				w.rests("2.0.0 is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Revision == 2 && r.Status.Candidate == nil })
+			w := world.New(t)
+			w.Deploy()
+			w.ScaleTo(1)
+			w.Available(1)
+			w.Adopt(s)
+			before := w.Theirs()
+			counted := w.UnderLoad(0.5, 0.3, func() {
+				w.Set("2.0.0")
+				w.Rests("2.0.0 is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Revision == 2 && r.Status.Candidate == nil })
 			})
-			w.nothingLost(counted)
-			w.sameAs(before)
+			w.NothingLost(counted)
+			w.SameAs(before)
 		})
 	}
 }
 
 func TestReplicas_FromNothingTheNewVersionWakes(t *testing.T) {
-	w := newWorld(t)
-	w.deploy()
-	w.adopt(canary("manual"))
-	w.scaleTo(0)
-	w.available(0)
-	w.set("2.0.0")
-	w.rests("2.0.0 is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Revision == 2 && r.Status.Candidate == nil })
-	w.scaleTo(3)
-	w.available(3)
-	if hash := w.rollout().Status.Stable.Hash; hash == "" {
+	w := world.New(t)
+	w.Deploy()
+	w.Adopt(world.Canary("manual"))
+	w.ScaleTo(0)
+	w.Available(0)
+	w.Set("2.0.0")
+	w.Rests("2.0.0 is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Revision == 2 && r.Status.Candidate == nil })
+	w.ScaleTo(3)
+	w.Available(3)
+	if hash := w.Rollout().Status.Stable.Hash; hash == "" {
 		t.Error("no stable version")
 	}
 }
 
 func TestAbort_ScalingAfterItWakesStableOnly(t *testing.T) {
-	w := newWorld(t)
-	w.deploy()
-	w.adopt(canary("manual"))
-	w.set("2.0.0")
-	w.until("the step stands", func(r *v1alpha1.Rollout) bool { return r.Status.Reason == rollout.ReasonAwaitingPromote })
-	w.order(rollout.Abort)
-	w.rests("stable again", func(r *v1alpha1.Rollout) bool { return r.Status.Rejected != "" })
-	w.set("2.0.0")
-	w.until("the refused template is held", func(r *v1alpha1.Rollout) bool { return r.Status.Phase == string(rollout.Held) })
+	w := world.New(t)
+	w.Deploy()
+	w.Adopt(world.Canary("manual"))
+	w.Set("2.0.0")
+	w.Until("the step stands", func(r *v1alpha1.Rollout) bool { return r.Status.Reason == rollout.ReasonAwaitingPromote })
+	w.Order(rollout.Abort)
+	w.Rests("stable again", func(r *v1alpha1.Rollout) bool { return r.Status.Rejected != "" })
+	w.Set("2.0.0")
+	w.Until("the refused template is held", func(r *v1alpha1.Rollout) bool { return r.Status.Phase == string(rollout.Held) })
 	for _, n := range []int{0, 3} {
-		w.scaleTo(n)
-		stable := w.rollout().Status.Stable.Hash
-		w.eventually(fmt.Sprintf("stable has %d pods", n), time.Minute, func() error {
+		w.ScaleTo(n)
+		stable := w.Rollout().Status.Stable.Hash
+		w.Eventually(fmt.Sprintf("stable has %d pods", n), time.Minute, func() error {
 			var sets appsv1.ReplicaSetList
-			if err := w.List(w.Context(), &sets, client.InNamespace(w.namespace)); err != nil {
+			if err := w.List(w.Context(), &sets, client.InNamespace(w.Namespace)); err != nil {
 				return err
 			}
 			for _, rs := range sets.Items {

@@ -1,0 +1,124 @@
+package world
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/kube"
+	"gapless.dev/gapless/internal/rollout"
+)
+
+// Image is loaded into the nodes by test/e2e/run.
+const Image = "api-status:e2e"
+
+const Demo = "demo-api"
+
+// Deploy creates the demo service in three pods and a Service, and waits until it answers.
+func (w *World) Deploy(args ...string) {
+	w.Helper()
+	labels := map[string]string{"app": Demo}
+	d := &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: Demo, Namespace: w.Namespace},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: new(int32(3)), Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec: corev1.PodSpec{Containers: []corev1.Container{{
+					Name: "app", Image: Image, Args: append([]string{"-version", "1.0.0"}, args...),
+					Ports:          []corev1.ContainerPort{{ContainerPort: 8080}},
+					ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready", Port: IntOrString(8080)}}},
+				}}},
+			},
+		},
+	}
+	Check(w.T, w.Create(w.Context(), d))
+	s := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: Demo, Namespace: w.Namespace},
+		Spec:       corev1.ServiceSpec{Selector: labels, Ports: []corev1.ServicePort{{Port: 80, TargetPort: IntOrString(8080)}}},
+	}
+	Check(w.T, w.Create(w.Context(), s))
+	w.Eventually("three pods serve", 2*time.Minute, func() error {
+		if d := w.Deployment(); d.Status.AvailableReplicas < 3 {
+			return fmt.Errorf("%d are available", d.Status.AvailableReplicas)
+		}
+		return nil
+	})
+}
+
+// Adopt makes the Rollout and waits until it rests.
+func (w *World) Adopt(s *v1alpha1.Strategy, change ...func(*v1alpha1.Rollout)) {
+	w.Helper()
+	r := &v1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Name: Demo, Namespace: w.Namespace}, Spec: v1alpha1.RolloutSpec{Strategy: s}}
+	for _, f := range change {
+		f(r)
+	}
+	Check(w.T, w.Create(w.Context(), r))
+	w.Rests("adopted", func(r *v1alpha1.Rollout) bool { return r.Status.Adopted != nil })
+}
+
+// Set is what kubectl set image does: the template's version becomes another.
+func (w *World) Set(version string) {
+	w.Helper()
+	w.PatchDeployment(fmt.Sprintf(`[{"op":"replace","path":"/spec/template/spec/containers/0/args/1","value":%q}]`, version))
+}
+
+func (w *World) ScaleTo(n int) {
+	w.Helper()
+	w.PatchDeployment(fmt.Sprintf(`[{"op":"replace","path":"/spec/replicas","value":%d}]`, n))
+}
+
+func (w *World) PatchDeployment(patch string) {
+	w.Helper()
+	Check(w.T, w.Patch(w.Context(), w.Deployment(), client.RawPatch(types.JSONPatchType, []byte(patch))))
+}
+
+func (w *World) Deployment() *appsv1.Deployment {
+	w.Helper()
+	d := &appsv1.Deployment{}
+	Check(w.T, w.Get(w.Context(), types.NamespacedName{Namespace: w.Namespace, Name: Demo}, d))
+	return d
+}
+
+func (w *World) Rollout() *v1alpha1.Rollout {
+	w.Helper()
+	r := &v1alpha1.Rollout{}
+	Check(w.T, w.Get(w.Context(), types.NamespacedName{Namespace: w.Namespace, Name: Demo}, r))
+	return r
+}
+
+func (w *World) Service() *corev1.Service {
+	w.Helper()
+	s := &corev1.Service{}
+	Check(w.T, w.Get(w.Context(), types.NamespacedName{Namespace: w.Namespace, Name: Demo}, s))
+	return s
+}
+
+// Order is what a person orders by a verb.
+func (w *World) Order(v rollout.Verb) {
+	w.Helper()
+	Check(w.T, kube.Give(w.Context(), w.Client, types.NamespacedName{Namespace: w.Namespace, Name: Demo}, v, "a story"))
+}
+
+func (w *World) PodNames() []string {
+	w.Helper()
+	var pods corev1.PodList
+	Check(w.T, w.List(w.Context(), &pods, client.InNamespace(w.Namespace)))
+	var names []string
+	for _, p := range pods.Items {
+		names = append(names, p.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func IntOrString(n int) intstr.IntOrString { return intstr.FromInt32(int32(n)) }

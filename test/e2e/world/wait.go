@@ -1,0 +1,55 @@
+package world
+
+import (
+	"fmt"
+	"time"
+
+	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/rollout"
+)
+
+// Rests waits until the Rollout is idle, is not in hand any more, and holds.
+func (w *World) Rests(what string, holds func(*v1alpha1.Rollout) bool) {
+	w.Helper()
+	w.Until(what, func(r *v1alpha1.Rollout) bool {
+		_, held := w.Deployment().Annotations[v1alpha1.AnnotationHeld]
+		return r.Status.Phase == string(rollout.Idle) && r.Status.Kept == nil && len(r.Finalizers) == 0 && !held && holds(r)
+	})
+}
+
+func (w *World) Until(what string, holds func(*v1alpha1.Rollout) bool) {
+	w.Helper()
+	w.Eventually(what, 3*time.Minute, func() error {
+		if r := w.Rollout(); !holds(r) {
+			return fmt.Errorf("phase %s: %s: %s", r.Status.Phase, r.Status.Reason, r.Status.Message)
+		}
+		return nil
+	})
+}
+
+func (w *World) Eventually(what string, within time.Duration, try func() error) {
+	w.Helper()
+	end := time.Now().Add(within)
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			w.Fatalf("%s: not within %s: %v", what, within, err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// Available waits until the Deployment has n pods of its template's version, and no others.
+func (w *World) Available(n int32) {
+	w.Helper()
+	w.Eventually(fmt.Sprintf("%d pods of one version", n), 2*time.Minute, func() error {
+		d := w.Deployment()
+		if s := d.Status; s.ObservedGeneration < d.Generation || s.Replicas != n || s.UpdatedReplicas != n || s.AvailableReplicas != n {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
+}
