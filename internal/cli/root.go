@@ -12,9 +12,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gapless.dev/gapless/internal/cli/adopt"
+	"gapless.dev/gapless/internal/cli/controller"
 	"gapless.dev/gapless/internal/cli/demo"
 	"gapless.dev/gapless/internal/cli/deploy"
+	"gapless.dev/gapless/internal/cli/eject"
 	"gapless.dev/gapless/internal/cli/exit"
+	"gapless.dev/gapless/internal/cli/install"
 	"gapless.dev/gapless/internal/cli/lint"
 	"gapless.dev/gapless/internal/cli/order"
 	"gapless.dev/gapless/internal/cli/plan"
@@ -23,13 +27,27 @@ import (
 	"gapless.dev/gapless/internal/cli/scale"
 	"gapless.dev/gapless/internal/cli/shell"
 	"gapless.dev/gapless/internal/cli/status"
+	"gapless.dev/gapless/internal/cli/uninstall"
 	"gapless.dev/gapless/internal/cli/up"
 )
 
 // Main runs the command line and returns the exit code.
 func Main(args []string, in io.Reader, out, errOut io.Writer) int {
+	return run(New, args, in, out, errOut)
+}
+
+// Plugin is Main as kubectl runs it: kubectl gapless ...
+func Plugin(args []string, in io.Reader, out, errOut io.Writer) int {
+	return run(func(sh *shell.Shell) *cobra.Command {
+		root := New(sh)
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl gapless"}
+		return root
+	}, args, in, out, errOut)
+}
+
+func run(make func(*shell.Shell) *cobra.Command, args []string, in io.Reader, out, errOut io.Writer) int {
 	sh := &shell.Shell{In: in, Out: out, Err: errOut, Getenv: os.Getenv, Version: version()}
-	root := New(sh)
+	root := make(sh)
 	root.SetArgs(args)
 	err := root.ExecuteContext(context.Background())
 	if text := message(err); text != "" {
@@ -62,7 +80,8 @@ var groups = []*cobra.Group{
 	{ID: "roll", Title: "Roll"},
 	{ID: "see", Title: "See"},
 	{ID: "prove", Title: "Prove"},
-	{ID: "run", Title: "Run"},
+	{ID: "run", Title: "Run on this machine"},
+	{ID: "kube", Title: "Run on Kubernetes"},
 }
 
 // New returns the root command.
@@ -110,6 +129,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	add("see", status.New(sh), plan.New(sh), report.New(sh))
 	add("prove", demo.New(sh), probe.New(), lint.New(sh))
 	add("run", up.New(sh))
+	add("kube", install.New(sh), adopt.New(sh), eject.New(sh), uninstall.New(sh), controller.New(sh))
 	for _, c := range demo.Hidden(sh) {
 		root.AddCommand(c)
 	}
