@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"strings"
 	"sync"
 	"time"
 )
@@ -38,10 +37,6 @@ var exchanges = sync.Pool{New: func() any {
 	return x
 }}
 
-// smallBody is how much of a body is read before an instance is chosen. Such a body can be sent again when a kept connection
-// turns out to be closed before anything was written, and a slow upload keeps no instance busy.
-const smallBody = 64 << 10
-
 func (a *App) handle(w http.ResponseWriter, r *http.Request, port string) {
 	defer a.leave()
 	if !a.enter() {
@@ -50,7 +45,7 @@ func (a *App) handle(w http.ResponseWriter, r *http.Request, port string) {
 	}
 	x := exchanges.Get().(*exchange)
 	x.app, x.port, x.sent = a, port, time.Now()
-	x.grpc = r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+	x.grpc = isGRPC(r)
 	if !x.takeBody(w, r) {
 		x.free()
 		return
@@ -76,7 +71,7 @@ func (x *exchange) takeBody(w http.ResponseWriter, r *http.Request) bool {
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 	}
-	if r.ContentLength <= 0 || r.ContentLength > smallBody {
+	if !small(r) {
 		return true
 	}
 	x.body = make([]byte, r.ContentLength)
@@ -105,10 +100,11 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 			r.Body = io.NopCloser(bytes.NewReader(x.body))
 			r.GetBody = x.bodyAgain
 		}
-		if r.URL.Host = x.on.addrs[x.port]; r.URL.Host == "" {
+		line := x.on.lines[x.port]
+		if line == nil {
 			return nil, errNoPort // the process was started before the file named the port
 		}
-		res, err := x.send(r)
+		res, err := line.send(r, r.Body == nil || x.body != nil, x.grpc)
 		if err == nil {
 			x.status = res.StatusCode
 			x.shadow.real(x.status, x.sent)
@@ -126,17 +122,6 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (x *exchange) bodyAgain() (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(x.body)), nil
-}
-
-// send carries the plain case over a wire, gRPC over HTTP/2, where only that will do, and the rest as net/http does.
-func (x *exchange) send(r *http.Request) (*http.Response, error) {
-	switch {
-	case x.grpc:
-		return x.on.h2c.RoundTrip(r)
-	case (r.Body == nil || x.body != nil) && r.Header["Upgrade"] == nil && r.Header["Expect"] == nil:
-		return x.on.wires[x.port].roundTrip(r, r.URL.Host)
-	}
-	return x.on.http1.RoundTrip(r)
 }
 
 func (x *exchange) stick(r *http.Request, res *http.Response) {

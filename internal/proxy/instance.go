@@ -2,11 +2,8 @@ package proxy
 
 import (
 	"context"
-	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"gapless.dev/gapless/internal/rollout"
 )
@@ -16,8 +13,8 @@ type Instance struct {
 	app     *App
 	version rollout.Version
 	id      string
-	token   string            // what its clients carry in the sticky cookie
-	addrs   map[string]string // by name of the port
+	token   string           // what its clients carry in the sticky cookie
+	lines   map[string]*Line // by name of the port
 	counts  *counts
 
 	// busy counts the requests on the instance, upgraded connections too. outBit is set while it is out of rotation.
@@ -27,9 +24,6 @@ type Instance struct {
 	mu   sync.Mutex
 	idle chan struct{} // non-nil while out; closed once nothing is on the instance
 
-	wires    map[string]*wires // by name of the port
-	http1    http.Transport
-	h2c      http.Transport
 	shadows  context.Context // ends the mirrored requests
 	noShadow context.CancelFunc
 }
@@ -37,34 +31,13 @@ type Instance struct {
 const outBit = 1 << 62
 
 func newInstance(a *App, version rollout.Version, id string, addrs map[string]string, c *counts) *Instance {
-	i := &Instance{app: a, version: version, id: id, token: token(id), addrs: addrs, counts: c}
+	i := &Instance{app: a, version: version, id: id, token: token(id), counts: c, lines: make(map[string]*Line, len(addrs))}
 	i.shadows, i.noShadow = context.WithCancel(context.Background())
-	dialer := &net.Dialer{Timeout: 10 * time.Second}
-	i.http1 = http.Transport{
-		DialContext:           dialer.DialContext,
-		DisableCompression:    true,
-		MaxIdleConnsPerHost:   1024,
-		IdleConnTimeout:       idleUpstream,
-		ResponseHeaderTimeout: a.timeout,
-		ExpectContinueTimeout: time.Second,
-	}
-	i.h2c = http.Transport{
-		DialContext:        dialer.DialContext,
-		DisableCompression: true,
-		IdleConnTimeout:    idleUpstream,
-		Protocols:          new(http.Protocols),
-	}
-	i.h2c.Protocols.SetUnencryptedHTTP2(true)
-	i.wires = make(map[string]*wires, len(addrs))
-	for port := range addrs {
-		i.wires[port] = &wires{dial: dialer.DialContext, timeout: a.timeout}
+	for port, addr := range addrs {
+		i.lines[port] = NewLine(addr, a.timeout)
 	}
 	return i
 }
-
-// idleUpstream is below the 5 s after which common servers (Node, uvicorn) close a connection that nobody uses. The side that
-// closes first decides whether a request can cross with the close.
-const idleUpstream = 4 * time.Second
 
 // enter puts a request on the instance, unless it is out of rotation.
 func (i *Instance) enter() bool {
@@ -132,11 +105,9 @@ func (i *Instance) Out() bool { return i.busy.Load()&outBit != 0 }
 func (i *Instance) Forget() {
 	i.TakeOut()
 	i.app.forget(i)
-	for _, ws := range i.wires {
-		ws.close()
+	for _, l := range i.lines {
+		l.Close()
 	}
-	i.http1.CloseIdleConnections()
-	i.h2c.CloseIdleConnections()
 }
 
 func (i *Instance) shadowContext() context.Context {

@@ -12,6 +12,7 @@ import (
 // latency are compared with the real ones.
 type shadow struct {
 	on       *Instance
+	line     *Line
 	realIs   atomic.Int64 // status of the real answer once it is there
 	mirrorIs atomic.Int64
 }
@@ -30,6 +31,10 @@ func (x *exchange) mirror(r *http.Request) {
 		return
 	}
 	on := x.app.least(now.to.in, nil)
+	line := on.lines[x.port]
+	if line == nil {
+		return
+	}
 	select {
 	case x.app.shadows <- struct{}{}:
 	default:
@@ -40,8 +45,8 @@ func (x *exchange) mirror(r *http.Request) {
 		<-x.app.shadows
 		return
 	}
-	x.shadow = &shadow{on: on}
-	out := copyOf(r, on.addrs[x.port])
+	x.shadow = &shadow{on: on, line: line}
+	out := copyOf(r, line.addr)
 	go x.shadow.send(out, x.app)
 }
 
@@ -72,7 +77,7 @@ func (s *shadow) send(r *http.Request, a *App) {
 	c := &s.on.counts.mirror
 	c.sent.Add(1)
 	started := time.Now()
-	res, err := s.on.http1.RoundTrip(r.WithContext(ctx))
+	res, err := s.line.http1.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		c.errors.Add(1)
 		return

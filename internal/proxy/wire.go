@@ -20,7 +20,7 @@ import (
 // A connection is looked at before it is used again, so that one that the service has closed is not written to.
 type wires struct {
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
-	timeout time.Duration // to the first byte of an answer
+	timeout time.Duration // to the first byte of an answer; 0 is none
 
 	mu     sync.Mutex
 	idle   []*wire // the one used last is at the end
@@ -45,9 +45,15 @@ func (w *wire) Write(p []byte) (int, error) {
 
 // roundTrip sends r to addr. Like http.Transport it tries again where a kept connection turns out to be closed: if not a byte was
 // written, or if the method may be repeated and not a byte was answered.
-func (ws *wires) roundTrip(r *http.Request, addr string) (*http.Response, error) {
+//
+// Careful leaves a kept connection to requests that may be repeated.
+func (ws *wires) roundTrip(r *http.Request, addr string, careful bool) (*http.Response, error) {
 	for {
-		w, err := ws.kept(), error(nil)
+		var w *wire
+		var err error
+		if !careful || repeatable(r) {
+			w = ws.kept()
+		}
 		reused := w != nil
 		if !reused {
 			if w, err = ws.open(r.Context(), addr); err != nil {
@@ -86,7 +92,9 @@ func isTimeout(err error) bool {
 // exchange writes the request and reads the head of the answer. The connection goes back once the body was read.
 func (ws *wires) exchange(w *wire, r *http.Request) (res *http.Response, answered bool, err error) {
 	w.wrote = 0
-	_ = w.conn.SetDeadline(time.Now().Add(ws.timeout))
+	if ws.timeout > 0 {
+		_ = w.conn.SetDeadline(time.Now().Add(ws.timeout))
+	}
 	stop := context.AfterFunc(r.Context(), func() { _ = w.conn.SetDeadline(time.Unix(1, 0)) })
 	defer func() {
 		if err != nil {
