@@ -34,8 +34,9 @@ func behind(t *testing.T, h http.HandlerFunc, setup func(*http.Server, *Line)) (
 }
 
 func echo(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body) // before the answer: net/http throws away what is unread when that begins
 	w.Header().Set("Proto", r.Proto)
-	_, _ = io.Copy(w, r.Body)
+	_, _ = w.Write(body)
 }
 
 func TestLine_CarefulGivesWhatMayNotBeRepeatedAConnectionOfItsOwn(t *testing.T) {
