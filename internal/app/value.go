@@ -71,13 +71,21 @@ func (v value) holds(key string) bool {
 	return false
 }
 
+// asList is how to write what should have been a list. Apps and helpers by name are a common slip.
+func (v value) asList() string {
+	if keys := v.node.Content; v.node.Kind == yaml.MappingNode && len(keys) > 1 && keys[1].Kind == yaml.MappingNode {
+		return fmt.Sprintf("write each as a member of a list that has its name: - name: %s", keys[0].Value)
+	}
+	return "write it as a list: - one, - two, or [one, two]"
+}
+
 // items are the members of a list.
 func (v value) items() []value {
 	if v.node == nil {
 		return nil
 	}
 	if v.node.Kind != yaml.SequenceNode {
-		v.wrong("must be a list, and is "+kind(v.node), "write it as a list: - one, - two, or [one, two]")
+		v.wrong("must be a list, and is "+kind(v.node), v.asList())
 		return nil
 	}
 	var all []value

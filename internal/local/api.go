@@ -43,27 +43,12 @@ type Preview struct {
 	Wanted   rollout.Version `json:"wanted"`
 	Replicas int             `json:"replicas"`
 	Plan     rollout.Plan    `json:"plan"`
-	// Stages in the order in which they would come.
-	Stages []Stage `json:"stages"`
+	// Steps in the order in which they would come.
+	Steps []rollout.PlannedStep `json:"steps"`
 	// Notes are what a person should know before: each is a whole sentence.
 	Notes []string `json:"notes,omitempty"`
 	// Problem is why a deploy of this version would be refused; empty when it would not.
 	Problem string `json:"problem,omitempty"`
-}
-
-// A Stage is one line of a preview.
-type Stage struct {
-	Phase rollout.Phase `json:"phase"`
-	// Weight of the wanted version in this stage, in percent.
-	Weight int `json:"weight"`
-	// Stable and Wanted count the processes of each version at the end of the stage.
-	Stable int `json:"stable"`
-	Wanted int `json:"wanted"`
-	// Pause is the least time that the stage lasts; Manual that it lasts until somebody promotes.
-	Pause  time.Duration `json:"pause,omitempty"`
-	Manual bool          `json:"manual,omitempty"`
-	// Says is the stage as a sentence.
-	Says string `json:"says"`
 }
 
 // A Code says what kind of error a command got.

@@ -21,11 +21,16 @@ func over(outcome report.Outcome) func(report.Report) bool {
 }
 
 func TestCandidate_ThatDoesNotComeUpIsAbortedAndStableNotTouched(t *testing.T) {
-	for _, c := range []struct{ how, failure, log string }{
-		{"exits@2.0.0", "exited with code 3", "the database schema is unknown"},
-		{"unready@2.0.0", "GET /ready answered 500", "not ready: model missing"},
+	for _, c := range []struct {
+		how, failure, log string
+		lines             int
+	}{
+		{"exits@2.0.0", "exited with code 3", "the database schema is unknown", 20},
+		{"unready@2.0.0", "GET /ready answered 500", "not ready: model missing", 0},
+		{"silent@2.0.0", "connection refused", "starting silent 2.0.0", 0},
 	} {
 		t.Run(c.how, func(t *testing.T) {
+			t.Parallel() // it is mostly waiting
 			plan := canary
 			plan.Deadline = 8 * time.Second
 			h := up(t, Options{File: app.File{Apps: []app.App{testApp(t, c.how, plan)}}})
@@ -43,8 +48,11 @@ func TestCandidate_ThatDoesNotComeUpIsAbortedAndStableNotTouched(t *testing.T) {
 			}
 			r := h.until("it is aborted", over(report.Aborted))
 			l.none(t)
-			if !slices.Contains(r.Logs, c.log) {
+			if !slices.Contains(r.Logs, c.log) || c.lines > 0 && len(r.Logs) != c.lines {
 				t.Errorf("log lines %q", r.Logs)
+			}
+			if r.Reason != rollout.ReasonAborted || !strings.Contains(r.Message, "8s") {
+				t.Errorf("aborted for %s: %s", r.Reason, r.Message)
 			}
 			if after := pids(h.until("stable serves", serving("1.0.0", 2)), "1.0.0"); !slices.Equal(before, after) {
 				t.Errorf("stable ran as %v, now as %v", before, after)
@@ -61,7 +69,9 @@ func TestCandidate_ThatDoesNotComeUpIsAbortedAndStableNotTouched(t *testing.T) {
 }
 
 func TestCandidate_ThatDiesWithWeightLosesItAtOnce(t *testing.T) {
-	plan := rollout.Plan{Strategy: rollout.Canary, Steps: []rollout.Step{{Weight: 25, Manual: true}}}
+	plan := rollout.Plan{Strategy: rollout.Canary, Steps: []rollout.Step{
+		{Weight: 25, Match: &rollout.Match{Header: map[string]string{"X-Try": "yes"}}, Manual: true},
+	}}
 	h := up(t, Options{File: app.File{Apps: []app.App{testApp(t, "naive", plan)}}})
 	h.until("stable serves", serving("1.0.0", 2))
 	l := loadOn(t, h.url("/"), 60)
@@ -69,13 +79,41 @@ func TestCandidate_ThatDiesWithWeightLosesItAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := h.until("25 % stand", func(r report.Report) bool { return r.Reason == rollout.ReasonAwaitingPromote })
+	// These two are the candidate's for sure.
+	slow := make(chan int, 2)
+	for range 2 {
+		go func() {
+			req, err := http.NewRequest(http.MethodGet, h.url("/slow?for=1m"), nil)
+			if err != nil {
+				panic(err)
+			}
+			req.Header.Set("X-Try", "yes")
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				slow <- 0
+				return
+			}
+			res.Body.Close()
+			slow <- res.StatusCode
+		}()
+	}
+	h.until("they are on the candidate", func(r report.Report) bool { return r.Versions[1].InFlight >= 2 })
 	// It is asked to die directly, so that the load loses only what was on it.
 	res, err := http.Get("http://" + r.Versions[1].Instances[0].Address + "/die")
 	if err == nil {
 		res.Body.Close()
 	}
-	r = h.until("it is aborted", over(report.Aborted))
+	h.until("it is aborted", over(report.Aborted))
 	l.stop()
+	for range cap(slow) {
+		if code := <-slow; code != 502 {
+			t.Errorf("a request on the candidate that died got %d", code)
+		}
+	}
+	r, err = h.c.Status(t.Context(), "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
 	if r.Weight != 0 {
 		t.Errorf("the candidate has weight %d", r.Weight)
 	}
@@ -93,10 +131,13 @@ func TestCandidate_ThatDiesWithWeightLosesItAtOnce(t *testing.T) {
 			}
 		}
 	}
-	if errs != int64(len(l.lost)) {
-		t.Errorf("the report says %d errors, %d were lost", errs, len(l.lost))
+	if errs != int64(len(l.lost)+cap(slow)) {
+		t.Errorf("the report says %d errors, %d were lost", errs, len(l.lost)+cap(slow))
 	}
-	t.Logf("%d of %d lost: what was in flight on the candidate when it died", len(l.lost), l.all)
+	t.Logf("%d of %d lost: what was in flight on the candidate when it died", len(l.lost)+cap(slow), l.all+cap(slow))
+	if !slices.ContainsFunc(r.Notes, func(n string) bool { return strings.Contains(n, "requests that were on 2.0.0 were not answered") }) {
+		t.Errorf("notes %q", r.Notes)
+	}
 }
 
 func TestStop_KillsADeafServiceAndWhatItForked(t *testing.T) {
@@ -230,7 +271,7 @@ func TestOrders_AreAnswered(t *testing.T) {
 	if _, err := h.c.Order(t.Context(), "demo", "explode"); CodeOf(err) != Bad {
 		t.Errorf("no order: %v", err)
 	}
-	if p, err := h.c.Plan(t.Context(), "demo", "2.0.0"); err != nil || len(p.Stages) != 3 || p.Stages[0].Weight != 25 || p.Problem != "" {
+	if p, err := h.c.Plan(t.Context(), "demo", "2.0.0"); err != nil || len(p.Steps) != 3 || p.Steps[0].Weight != 25 || p.Problem != "" {
 		t.Errorf("plan %+v %v", p, err)
 	}
 	if _, err := h.c.Deploy(t.Context(), "demo", "2.0.0"); err != nil {

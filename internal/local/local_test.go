@@ -45,8 +45,15 @@ func serveAs(how string) {
 	fmt.Println("starting", how, version)
 	switch how {
 	case "exits":
+		for n := range 30 {
+			fmt.Println("migration", n)
+		}
 		fmt.Println("the database schema is unknown")
 		os.Exit(3)
+	case "silent":
+		select {}
+	case "late":
+		time.Sleep(500 * time.Millisecond)
 	case "deaf":
 		signal.Ignore(syscall.SIGTERM)
 	case "forks":

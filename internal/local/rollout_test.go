@@ -121,3 +121,56 @@ func TestRollout_LosesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestRecreate_ShowsItsDowntimeAsOneGap(t *testing.T) {
+	h := up(t, Options{File: app.File{Apps: []app.App{testApp(t, "late@2.0.0", rollout.Plan{Strategy: rollout.Recreate})}}})
+	h.until("stable serves", serving("1.0.0", 2))
+	l := loadOn(t, h.url("/"), 60)
+	l.sees(t, "1.0.0")
+	if _, err := h.c.Deploy(t.Context(), "demo", "2.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	h.until("2.0.0 serves", serving("2.0.0", 2))
+	l.sees(t, "2.0.0")
+	l.stop()
+	if len(l.lost) == 0 {
+		t.Fatalf("nothing was lost of %d: %v", l.all, l.by)
+	}
+	first, last := l.lost[0].Scheduled, l.lost[0].Scheduled
+	for _, r := range l.lost {
+		if r.Status != 503 {
+			t.Errorf("lost other than by the proxy's own word: %+v", r)
+		}
+		if r.Scheduled.Before(first) {
+			first = r.Scheduled
+		}
+		if r.Scheduled.After(last) {
+			last = r.Scheduled
+		}
+	}
+	t.Logf("%d of %d lost, over %s", len(l.lost), l.all, last.Sub(first).Round(time.Millisecond))
+}
+
+func TestReports_OfARevisionTellNothingOfTheNext(t *testing.T) {
+	h := up(t, Options{File: app.File{Apps: []app.App{testApp(t, "naive", rollout.Plan{Strategy: rollout.BlueGreen})}}})
+	h.until("1.0.0 serves", serving("1.0.0", 2))
+	for _, v := range []rollout.Version{"2.0.0", "3.0.0"} {
+		if _, err := h.c.Deploy(t.Context(), "demo", v); err != nil {
+			t.Fatal(err)
+		}
+		h.until(string(v)+" serves", serving(string(v), 2))
+		if code := status(t, h.url("/")); code != 200 {
+			t.Errorf("status %d", code)
+		}
+	}
+	r, err := h.c.Report(t.Context(), "demo", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Versions) != 1 || r.Versions[0].Name != "2.0.0" || r.Versions[0].Role != "stable" || r.Versions[0].Ready != 2 {
+		t.Errorf("versions %+v", r.Versions)
+	}
+	if c := r.Versions[0].Counts; c == nil || c.Requests != 1 {
+		t.Errorf("counts %+v", c)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -141,7 +142,7 @@ func (m *machine) of(f func(*service, *http.Request) (any, error)) http.HandlerF
 }
 
 func (m *machine) unknown(name string) error {
-	return errorf(NotFound, "there is no app %q here; there are: %v", name, m.names())
+	return errorf(NotFound, "there is no app %q here; there are: %s", name, strings.Join(m.names(), ", "))
 }
 
 func (m *machine) names() []string {

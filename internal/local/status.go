@@ -19,7 +19,7 @@ func (s *service) told(seen controller.Seen, d rollout.Decision) {
 	closed, rep := controller.Record(s.rep, seen, d)
 	began := rep.Revision != s.rep.Revision || s.rep.App == ""
 	if closed != nil {
-		s.fill(closed)
+		s.closeReport(closed)
 		s.keepReport(*closed)
 	}
 	if began {
@@ -48,6 +48,7 @@ func (s *service) told(seen controller.Seen, d rollout.Decision) {
 	if ended {
 		s.noteLosses(now)
 		now.Notes = s.rep.Notes
+		s.rep.Versions, s.rep.Weight = now.Versions, now.Weight
 		s.say("revision %d to %s: %s in %v", now.Revision, now.To, now.Outcome, now.Took().Round(100*time.Millisecond))
 	}
 	if !rep.Over() || ended {
@@ -78,6 +79,19 @@ func (s *service) noteLosses(r report.Report) {
 		if v.Counts != nil && v.Counts.Errors > 0 {
 			s.rep.Notes = append(s.rep.Notes, fmt.Sprintf("%d requests that were on %s were not answered to the end.", v.Counts.Errors, v.Name))
 		}
+	}
+}
+
+// closeReport adds the last counts to the report of a revision that another one follows. What stands by now belongs to that other one.
+func (s *service) closeReport(r *report.Report) {
+	if len(r.Versions) == 0 {
+		s.fill(r)
+		return
+	}
+	counts := s.tally.since(s.data.Counts())
+	r.Versions = slices.Clone(r.Versions)
+	for i, v := range r.Versions {
+		r.Versions[i].Counts = counts[rollout.Version(v.Name)]
 	}
 }
 

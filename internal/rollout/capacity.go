@@ -62,7 +62,7 @@ func (l *look) retire(v Version) bool {
 		return true
 	}
 	if st.Asked == 0 && st.Running == 0 {
-		l.say(ReasonStopping, "%s: %s still stop", v, instances(st.Stopping))
+		l.say(ReasonStopping, "%s: %s left to stop", v, instances(st.Stopping))
 		return false
 	}
 	if !l.drained(v) {

@@ -147,8 +147,11 @@ func (pv *preview) allTraffic(stable int) {
 // old ends the old version.
 func (pv *preview) old(stable int) {
 	text := fmt.Sprintf("%s has no traffic, drains for %s and stops", pv.s, pv.plan.Drain)
-	if stable == 0 {
+	switch {
+	case stable == 0:
 		text = fmt.Sprintf("%s is gone", pv.s)
+	case pv.plan.Drain == 0:
+		text = fmt.Sprintf("%s has no traffic, answers what it has and stops", pv.s)
 	}
 	pv.add(PlannedStep{Phase: Finishing, Candidate: pv.r, Weight: 100, Asked: 100, Text: text})
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -180,6 +179,7 @@ func lostAny(results []Result) bool {
 	return slices.ContainsFunc(results, func(r Result) bool { return r.mustNotLose() && r.Traffic.Lost > 0 })
 }
 
+// mustNotLose: a recreate, and a stop without Gapless, have a downtime by their nature.
 func (r Result) mustNotLose() bool {
-	return !strings.Contains(string(rollout.Recreate)+" "+string(direct), r.Strategy)
+	return r.Strategy != string(rollout.Recreate) && r.Strategy != string(direct)
 }

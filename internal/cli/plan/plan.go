@@ -31,7 +31,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan NAME VERSION",
 		Short: "Tell what a deploy would do, without doing it",
-		Long: `Tell what a deploy of VERSION would do: its stages, the weight and the processes in each, and what to know before. Nothing is started.
+		Long: `Tell what a deploy of VERSION would do: its steps, the weight and the processes in each, and what to know before. Nothing is started.
 
 Exit code 2 when the deploy would be refused.`,
 		Args:              shell.Args(2, 2, "NAME VERSION"),
@@ -73,13 +73,13 @@ func Text(w io.Writer, p local.Preview, c paint.Palette) {
 	if p.Problem != "" {
 		fmt.Fprintf(w, "\n%s %s\n", c.Bad("refused:"), p.Problem)
 	}
-	if len(p.Stages) > 0 {
+	if len(p.Steps) > 0 {
 		var rows [][]string
-		for i, s := range p.Stages {
+		for i, s := range p.Steps {
 			full, empty := paint.Bar(float64(s.Weight)/100, 10)
 			rows = append(rows, []string{
 				strconv.Itoa(i + 1), string(s.Phase), c.Candidate(full) + c.Dim(empty) + fmt.Sprintf(" %3d %%", s.Weight),
-				strconv.Itoa(s.Stable), strconv.Itoa(s.Wanted), lasts(s), s.Says,
+				strconv.Itoa(s.Stable), strconv.Itoa(s.Candidate), lasts(s), s.Text,
 			})
 		}
 		fmt.Fprintf(w, "\n%s", paint.Table("  ", 2, c, []string{">", "phase", "weight", ">" + string(p.Stable), ">" + string(p.Wanted), "lasts", ""}, rows))
@@ -92,7 +92,7 @@ func Text(w io.Writer, p local.Preview, c paint.Palette) {
 	}
 }
 
-func lasts(s local.Stage) string {
+func lasts(s rollout.PlannedStep) string {
 	switch {
 	case s.Manual:
 		return "until promote"

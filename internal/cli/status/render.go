@@ -10,6 +10,7 @@ import (
 
 	"gapless.dev/gapless/internal/cli/paint"
 	evidence "gapless.dev/gapless/internal/report"
+	"gapless.dev/gapless/internal/rollout"
 )
 
 // Render draws one app for a terminal of a width. It is pure: the same view gives the same text.
@@ -66,7 +67,7 @@ func head(v View, width int) string {
 	lines := []string{title}
 	standing := r.Standing()
 	if left := r.Until.Sub(r.At); !r.Until.IsZero() && left > 0 {
-		standing += ", next in " + whole(left)
+		standing += ", " + then(r.Reason) + " in " + whole(left)
 	}
 	switch {
 	case r.Outcome == evidence.Promoted:
@@ -81,6 +82,15 @@ func head(v View, width int) string {
 		lines = append(lines, paint.Wrap(strings.Fields(r.Message), " ", "", width))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// then is what happens when the time is over.
+func then(reason string) string {
+	switch reason {
+	case rollout.ReasonCandidateGrowing, rollout.ReasonStableGrowing, rollout.ReasonRouteConverging:
+		return "taken back"
+	}
+	return "next"
 }
 
 // phases are those that were passed, in one breath.
