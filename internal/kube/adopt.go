@@ -91,7 +91,7 @@ func (a *App) alone(ctx context.Context, l *look) error {
 			return a.refuse(ctx, l, v1alpha1.ReasonTargetTaken, "Rollout %s rolls Deployment %s already; delete one of the two", o.Name, o.Target())
 		}
 		if ad := o.Status.Adopted; ad != nil {
-			for _, s := range l.router.Services {
+			for _, s := range l.pins.Services {
 				if leadsTo(s, ad.MatchLabels) {
 					return a.refuse(ctx, l, v1alpha1.ReasonServiceShared, "Service %s leads to the pods of Rollout %s too: to pin it would cut those off; name others in spec.services", s.Name, o.Name)
 				}

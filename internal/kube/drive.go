@@ -92,7 +92,7 @@ func (a *App) holds(ctx context.Context, l *look, _ rollout.Version) (bool, erro
 // shows: a headless Service of ours selects the pods of both versions. A pod in its slices is known to whoever computes slices,
 // so a pin to its version finds it there.
 func (a *App) shows(ctx context.Context, l *look, candidate rollout.Version) (bool, error) {
-	if len(l.router.Services) == 0 {
+	if len(l.pins.Services) == 0 {
 		return true, nil
 	}
 	if l.shadow == nil {
@@ -108,7 +108,7 @@ func (a *App) shows(ctx context.Context, l *look, candidate rollout.Version) (bo
 		}
 	}
 	if l.preview == nil && strategyOf(l) == rollout.BlueGreen && candidate == l.state.Candidate {
-		first := l.router.Services[0]
+		first := l.pins.Services[0]
 		selector := maps.Clone(first.Spec.Selector)
 		selector[service.HashKey] = string(candidate)
 		p := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: previewName(l.rollout)}, Spec: corev1.ServiceSpec{Selector: selector}}

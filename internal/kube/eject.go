@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -152,7 +151,7 @@ func breakGlassStep(ctx context.Context, c client.Client, key types.NamespacedNa
 		say("the template is to be that of " + s.GetName())
 		return false, a.writeBack(ctx, serving, l.wanted)
 	}
-	if err := l.router.Write(ctx, rollout.Route{Weights: rollout.Weights{serving: 100}, Open: len(l.active()) == 1}); err != nil {
+	if err := l.pins.Set(ctx, rollout.Route{Weights: rollout.Weights{serving: 100}, Open: len(l.active()) == 1}); err != nil {
 		return false, err
 	}
 	for _, o := range l.active() {
@@ -179,7 +178,7 @@ func breakGlassStep(ctx context.Context, c client.Client, key types.NamespacedNa
 
 // serves is the version that has the traffic: the one that the Services are pinned to, else the one with the most serving pods.
 func (l *look) serves(now time.Time) rollout.Version {
-	for _, s := range l.router.Services {
+	for _, s := range l.pins.Services {
 		if pin := s.Spec.Selector[hashLabel]; pin != "" {
 			return rollout.Version(pin)
 		}
@@ -196,7 +195,7 @@ func (l *look) serves(now time.Time) rollout.Version {
 
 // clear takes the marks off a Deployment that is not held.
 func (a *App) clear(ctx context.Context, l *look) (bool, error) {
-	if err := l.router.Write(ctx, rollout.Route{Open: true}); err != nil {
+	if err := l.pins.Set(ctx, rollout.Route{Open: true}); err != nil {
 		return false, err
 	}
 	_, labelled := l.deploy.GetLabels()[v1alpha1.LabelManaged]
@@ -213,14 +212,5 @@ func (a *App) clear(ctx context.Context, l *look) (bool, error) {
 			}
 		}
 	}
-	var left []*corev1.Service
-	for _, s := range l.router.Services {
-		if l.router.Dirty(s) {
-			left = append(left, s)
-		}
-	}
-	if len(left) > 0 {
-		return l.router.Clean(ctx)
-	}
-	return true, nil
+	return l.router.Forget(ctx)
 }

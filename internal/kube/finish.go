@@ -31,12 +31,7 @@ func (a *App) taken(l *look) bool {
 			return true
 		}
 	}
-	for _, s := range l.router.Services {
-		if l.router.Dirty(s) {
-			return true
-		}
-	}
-	return false
+	return l.router.Marked()
 }
 
 // marks are the annotations of ours that Kubernetes copied from the Deployment to a ReplicaSet, as a patch takes them off.
@@ -87,7 +82,7 @@ func (a *App) release(ctx context.Context, v rollout.Version) error {
 			}
 		}
 	}
-	if clean, err := l.router.Clean(ctx); !clean || err != nil {
+	if done, err := l.router.Forget(ctx); !done || err != nil {
 		return err
 	}
 	if err := a.dismiss(ctx, l.shadow, l.preview); err != nil || !l.undisturbed {

@@ -130,12 +130,12 @@ func (a *App) see(ctx context.Context, l *look, begun time.Time) (controller.See
 	if err := plan.Validate(); err != nil {
 		return controller.Seen{}, err
 	}
-	route, grade := l.router.Read()
+	reading := l.router.Read()
 	return controller.Seen{
 		Plan: plan, State: l.state,
 		Snapshot: rollout.Snapshot{
 			Now: begun, Wanted: l.wanted, Replicas: l.replicas, Versions: l.versions(begun),
-			Route: route, Grade: grade, Taken: a.taken(l), Orders: l.orders(begun),
+			Route: reading.Route, Grade: reading.Grade, Waits: reading.Waits, Taken: a.taken(l), Orders: l.orders(begun),
 		},
 	}, nil
 }
@@ -146,7 +146,7 @@ func (a *App) Apply(ctx context.Context, action rollout.Action) error {
 	case rollout.Scale:
 		return a.scale(ctx, action.Version, action.Replicas)
 	case rollout.SetRoute:
-		return a.seen.router.Write(ctx, *action.Route)
+		return a.seen.router.Set(ctx, *action.Route)
 	case rollout.WriteBack:
 		return a.writeBack(ctx, action.Version, action.Over)
 	case rollout.Remove:

@@ -20,6 +20,7 @@ import (
 
 	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/internal/rollout"
+	"gapless.dev/gapless/internal/traffic"
 	"gapless.dev/gapless/internal/traffic/service"
 )
 
@@ -45,7 +46,8 @@ type look struct {
 	template string // canonical, the Deployment's
 	sets     []set  // oldest first
 	pods     map[rollout.Version][]*corev1.Pod
-	router   *service.Router
+	pins     *service.Router // the Services of the user
+	router   traffic.Router
 	shadow   *corev1.Service
 	preview  *corev1.Service
 	listed   map[string]bool // pods that the data plane can send to; nil where there is no Service
@@ -226,7 +228,7 @@ func (a *App) lookAtTraffic(ctx context.Context, l *look) error {
 			podVersion[p.Name] = v
 		}
 	}
-	l.router = &service.Router{
+	l.pins = &service.Router{
 		Client: a.Client, Pinned: v1alpha1.LabelPinned, Release: v1alpha1.AnnotationRelease,
 		Slices:  map[string][]*discoveryv1.EndpointSlice{},
 		Version: func(pod string) rollout.Version { return podVersion[pod] },
@@ -252,7 +254,7 @@ func (a *App) lookAtTraffic(ctx context.Context, l *look) error {
 		case metav1.GetControllerOf(s) != nil && metav1.GetControllerOf(s).Kind == "Rollout":
 		case len(named) > 0 && !named[s.Name]:
 		case leadsTo(s, podLabels):
-			l.router.Services = append(l.router.Services, s)
+			l.pins.Services = append(l.pins.Services, s)
 			delete(named, s.Name)
 		}
 	}
@@ -264,6 +266,7 @@ func (a *App) lookAtTraffic(ctx context.Context, l *look) error {
 			return a.refuse(ctx, l, v1alpha1.ReasonServiceMissing, "spec.services: %s does not exist, or its selector does not match the Deployment's template", name)
 		}
 	}
+	l.router = l.pins
 	return a.lookAtSlices(ctx, l)
 }
 
@@ -283,7 +286,7 @@ func leadsTo(s *corev1.Service, podLabels map[string]string) bool {
 }
 
 func (a *App) lookAtSlices(ctx context.Context, l *look) error {
-	if len(l.router.Services) == 0 {
+	if len(l.pins.Services) == 0 {
 		return nil
 	}
 	var all discoveryv1.EndpointSliceList
@@ -291,7 +294,7 @@ func (a *App) lookAtSlices(ctx context.Context, l *look) error {
 		return err
 	}
 	mine := map[string]bool{shadowName(l.rollout): true}
-	for _, s := range l.router.Services {
+	for _, s := range l.pins.Services {
 		mine[s.Name] = true
 	}
 	var shown []*discoveryv1.EndpointSlice
@@ -304,7 +307,7 @@ func (a *App) lookAtSlices(ctx context.Context, l *look) error {
 		}
 		shown = append(shown, e)
 		if name != shadowName(l.rollout) {
-			l.router.Slices[name] = append(l.router.Slices[name], e)
+			l.pins.Slices[name] = append(l.pins.Slices[name], e)
 		}
 	}
 	l.listed = service.Ready(shown)

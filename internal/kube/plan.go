@@ -68,7 +68,7 @@ func stepOf(s v1alpha1.Step) rollout.Step {
 // strategyOf is the strategy in force. A rolling update by Kubernetes would cut off pods that were born before the adoption, without a
 // drain; so as long as stable has such pods, a rollout switches all traffic at once and ends them when they have none.
 func strategyOf(l *look) rollout.Strategy {
-	if s := askedFor(l); s != rollout.Rolling || !l.bornWithoutDrain() || len(l.router.Services) == 0 {
+	if s := askedFor(l); s != rollout.Rolling || !l.bornWithoutDrain() || len(l.pins.Services) == 0 {
 		return s
 	}
 	return rollout.BlueGreen

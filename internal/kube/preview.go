@@ -45,7 +45,7 @@ func PreviewOf(ctx context.Context, c client.Client, r *v1alpha1.Rollout) (Previ
 		return Preview{}, err
 	}
 	p := Preview{Plan: plan, Replicas: l.replicas, Risks: l.risks(plan)}
-	for _, s := range l.router.Services {
+	for _, s := range l.pins.Services {
 		p.Services = append(p.Services, s.Name)
 	}
 	stable := "the present version"
@@ -60,7 +60,7 @@ func PreviewOf(ctx context.Context, c client.Client, r *v1alpha1.Rollout) (Previ
 func (l *look) risks(plan rollout.Plan) []string {
 	var all []string
 	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
-	if len(l.router.Services) == 0 {
+	if len(l.pins.Services) == 0 {
 		say("No Service leads to the pods: Gapless sees that they are ready, and moves no traffic.")
 	}
 	containers, _, _ := unstructured.NestedSlice(l.deploy.Object, "spec", "template", "spec", "containers")

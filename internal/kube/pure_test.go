@@ -80,7 +80,7 @@ func TestPlanOf_TakesWhatTheUserWrote(t *testing.T) {
 			"strategy":                map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"maxSurge": "25%", "maxUnavailable": int64(0)}},
 		}}},
 	}
-	l.rollout.Name, l.router = "api", &service.Router{Services: []*corev1.Service{{}}}
+	l.rollout.Name, l.pins = "api", &service.Router{Services: []*corev1.Service{{}}}
 	want := rollout.Plan{App: "api", Strategy: rollout.Rolling, Split: rollout.ByShare, MaxSurge: 3, Drain: 5 * time.Second, Deadline: time.Minute}
 	if d := cmp.Diff(want, planOf(l)); d != "" {
 		t.Error(d)

@@ -52,7 +52,7 @@ func (l *look) shown(v rollout.Version) bool {
 	if l.shadow != nil {
 		return true
 	}
-	for _, s := range l.router.Services {
+	for _, s := range l.pins.Services {
 		if pin := s.Spec.Selector[hashLabel]; pin == "" || pin == string(v) {
 			return true
 		}

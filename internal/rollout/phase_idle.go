@@ -106,7 +106,7 @@ func (l *look) settle() bool {
 		return false
 	}
 	if !l.tell(route) {
-		l.say(ReasonRestoring, "the data plane is to have: %s", route)
+		l.say(ReasonRestoring, "the data plane is to have: %s%s", route, l.waits())
 		return false
 	}
 	for _, v := range strays {

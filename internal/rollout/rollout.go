@@ -122,6 +122,8 @@ type Snapshot struct {
 	// Route is what the data plane is really configured for, read back, and Grade how that is known.
 	Route Route `json:"route"`
 	Grade Grade `json:"grade"`
+	// Waits says in words what keeps the route from arriving, where the platform knows.
+	Waits string `json:"waits,omitempty"`
 	// Taken tells that the platform has the app in hand (held, pinned, paused) and has not let go of it yet. At rest the engine
 	// answers with Release until it is false. A platform that has nothing to let go of leaves it false.
 	Taken bool `json:"taken,omitempty"`

@@ -85,8 +85,16 @@ func (l *look) tell(r Route) bool {
 		return true
 	}
 	l.act(Action{Kind: SetRoute, Route: &r})
-	l.say(ReasonRouteConverging, "the data plane is to have: %s", r)
+	l.say(ReasonRouteConverging, "the data plane is to have: %s%s", r, l.waits())
 	return false
+}
+
+// waits adds what keeps the route from arriving to a sentence. What was seen before the route was told is about another one.
+func (l *look) waits() string {
+	if l.seen.Waits == "" || !l.seen.Now.After(l.s.ToldAt) {
+		return ""
+	}
+	return "; " + l.seen.Waits
 }
 
 // tellOn is tell on the way forward: the candidate gets more only when what it has was seen to have arrived.

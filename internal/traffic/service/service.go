@@ -19,10 +19,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gapless.dev/gapless/internal/rollout"
+	"gapless.dev/gapless/internal/traffic"
 )
 
 // HashKey is the key in a selector that pins a Service to one version.
 const HashKey = "pod-template-hash"
+
+var _ traffic.Router = (*Router)(nil)
 
 // A Router of one app in one look.
 type Router struct {
@@ -41,22 +44,36 @@ type Router struct {
 	Wrote func(client.Object)
 }
 
+// Check has nothing to say: a plan that asks for what Services cannot do is not valid.
+func (r *Router) Check(rollout.Plan) error { return nil }
+
 // Read is what all Services agree on.
-func (r *Router) Read() (rollout.Route, rollout.Grade) {
+func (r *Router) Read() traffic.Reading {
 	if len(r.Services) == 0 {
-		return r.Told, rollout.Told
+		return traffic.Reading{Route: r.Told, Grade: rollout.Told}
+	}
+	pin, arrived := r.Pin()
+	seen := traffic.Reading{Route: rollout.Route{Weights: rollout.Weights{pin: 100}}, Grade: rollout.Told}
+	if pin == "" {
+		seen.Route = rollout.Route{Weights: r.Shares(), Open: true}
+	}
+	if !arrived {
+		seen.Grade, seen.Waits = rollout.NotYet, "its EndpointSlices do not follow the Service's selector yet"
+	}
+	return seen
+}
+
+// Pin is the version that the Services are pinned to, "" where they are not, and whether all of them and all of their slices follow it.
+func (r *Router) Pin() (pin rollout.Version, arrived bool) {
+	if len(r.Services) == 0 {
+		return "", false
 	}
 	first := r.Services[0].Spec.Selector[HashKey]
-	grade := rollout.Told
+	arrived = true
 	for _, s := range r.Services {
-		if s.Spec.Selector[HashKey] != first || !r.arrived(s) {
-			grade = rollout.NotYet
-		}
+		arrived = arrived && s.Spec.Selector[HashKey] == first && r.arrived(s)
 	}
-	if first != "" {
-		return rollout.Route{Weights: rollout.Weights{rollout.Version(first): 100}}, grade
-	}
-	return rollout.Route{Weights: r.shares(), Open: true}, grade
+	return rollout.Version(first), arrived
 }
 
 // arrived tells whether all slices of a Service were computed from its present selector.
@@ -81,8 +98,8 @@ func (r *Router) arrived(s *corev1.Service) bool {
 	return true
 }
 
-// shares are the parts of the ready endpoints that each version has, in percent that sum to 100.
-func (r *Router) shares() rollout.Weights {
+// Shares are the parts of the ready endpoints that each version has, in percent that sum to 100.
+func (r *Router) Shares() rollout.Weights {
 	count, total := map[rollout.Version]int{}, 0
 	seen := map[string]bool{}
 	for _, s := range r.Services {
@@ -127,19 +144,22 @@ func Ready(all []*discoveryv1.EndpointSlice) map[string]bool {
 	return pods
 }
 
-// Write pins all Services to the one version of the route, or unpins them.
-func (r *Router) Write(ctx context.Context, route rollout.Route) error {
-	pin := ""
-	if !route.Open {
-		for v, w := range route.Weights {
-			if w == 100 {
-				pin = string(v)
-			}
-		}
-		if pin == "" || route.Match != nil || route.Mirror > 0 {
-			return fmt.Errorf("a Service can send everything to one version or share by pods, not: %s", route)
+// Set pins all Services to the one version of the route, or unpins them.
+func (r *Router) Set(ctx context.Context, route rollout.Route) error {
+	if route.Open {
+		return r.PinTo(ctx, "")
+	}
+	for v, w := range route.Weights {
+		if w == 100 && route.Match == nil && route.Mirror == 0 {
+			return r.PinTo(ctx, v)
 		}
 	}
+	return fmt.Errorf("a Service can send everything to one version or share by pods, not: %s", route)
+}
+
+// PinTo pins all Services to a version; to "" unpins them.
+func (r *Router) PinTo(ctx context.Context, v rollout.Version) error {
+	pin := string(v)
 	for _, s := range r.Services {
 		if s.Spec.Selector[HashKey] == pin && s.Labels[r.Pinned] == pin {
 			continue
@@ -176,11 +196,16 @@ func (r *Router) pin(ctx context.Context, s *corev1.Service, pin string) error {
 	return nil
 }
 
-// Clean takes the last token off the Services that are pinned no more. It tells whether there was nothing left to do.
-func (r *Router) Clean(ctx context.Context) (bool, error) {
+// Marked tells whether a Service still carries anything of ours beside a pin.
+func (r *Router) Marked() bool { return slices.ContainsFunc(r.Services, r.dirty) }
+
+func (r *Router) dirty(s *corev1.Service) bool { return s.Annotations[r.Release] != "" }
+
+// Forget takes the last token off the Services that are pinned no more.
+func (r *Router) Forget(ctx context.Context) (bool, error) {
 	clean := true
 	for _, s := range r.Services {
-		if !r.Dirty(s) {
+		if !r.dirty(s) {
 			continue
 		}
 		clean = false
@@ -198,6 +223,3 @@ func (r *Router) Clean(ctx context.Context) (bool, error) {
 	}
 	return clean, nil
 }
-
-// Dirty tells whether a Service still carries anything of ours beside a pin.
-func (r *Router) Dirty(s *corev1.Service) bool { return s.Annotations[r.Release] != "" }

@@ -70,9 +70,12 @@ func TestRead_BelievesAPinWhenTheSlicesWereComputedFromIt(t *testing.T) {
 		{"a pod of another version is left", routerOf(serviceOf("v2", "v2"), sliceOf("v2", "v2-a", "v1-a")), pin, rollout.NotYet},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			route, grade := tt.router.Read()
-			if d := cmp.Diff(tt.route, route); d != "" || grade != tt.grade {
-				t.Errorf("grade %q, want %q; route:\n%s", grade, tt.grade, d)
+			seen := tt.router.Read()
+			if d := cmp.Diff(tt.route, seen.Route); d != "" || seen.Grade != tt.grade {
+				t.Errorf("grade %q, want %q; route:\n%s", seen.Grade, tt.grade, d)
+			}
+			if (seen.Waits == "") != (seen.Grade != rollout.NotYet) {
+				t.Errorf("grade %q and waits for %q", seen.Grade, seen.Waits)
 			}
 		})
 	}
@@ -84,12 +87,12 @@ func TestRead_OfTwoServicesThatDisagreeIsNotYet(t *testing.T) {
 	other.Name = "other"
 	r.Services = append(r.Services, other)
 	r.Slices["other"] = []*discoveryv1.EndpointSlice{sliceOf("v1", "v1-a")}
-	if _, grade := r.Read(); grade != rollout.NotYet {
-		t.Errorf("grade %q", grade)
+	if seen := r.Read(); seen.Grade != rollout.NotYet {
+		t.Errorf("grade %q", seen.Grade)
 	}
 }
 
-func TestWrite_PinsAndLeavesNothingBehind(t *testing.T) {
+func TestSet_PinsAndLeavesNothingBehind(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
@@ -105,7 +108,7 @@ func TestWrite_PinsAndLeavesNothingBehind(t *testing.T) {
 	write := func(route rollout.Route) {
 		r := routerOf(get())
 		r.Client = c
-		if err := r.Write(t.Context(), route); err != nil {
+		if err := r.Set(t.Context(), route); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -118,7 +121,7 @@ func TestWrite_PinsAndLeavesNothingBehind(t *testing.T) {
 	write(rollout.Route{Open: true})
 	r := routerOf(get())
 	r.Client = c
-	if clean, err := r.Clean(t.Context()); clean || err != nil {
+	if clean, err := r.Forget(t.Context()); clean || err != nil {
 		t.Errorf("clean at once: %v %v", clean, err)
 	}
 	s = get()
@@ -127,7 +130,7 @@ func TestWrite_PinsAndLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func TestWrite_OfWhatWasChangedMeanwhileIsAConflict(t *testing.T) {
+func TestSet_OfWhatWasChangedMeanwhileIsAConflict(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
@@ -144,14 +147,14 @@ func TestWrite_OfWhatWasChangedMeanwhileIsAConflict(t *testing.T) {
 	}
 	r := routerOf(old)
 	r.Client = c
-	if err := r.Write(t.Context(), rollout.Route{Weights: rollout.Weights{"v2": 100}}); err == nil {
+	if err := r.Set(t.Context(), rollout.Route{Weights: rollout.Weights{"v2": 100}}); err == nil {
 		t.Error("an old reading was written over a newer Service")
 	}
 }
 
-func TestWrite_RefusesWhatAServiceCannotDo(t *testing.T) {
+func TestSet_RefusesWhatAServiceCannotDo(t *testing.T) {
 	r := routerOf(serviceOf("", ""))
-	if err := r.Write(t.Context(), rollout.Route{Weights: rollout.Weights{"v1": 75, "v2": 25}}); err == nil {
+	if err := r.Set(t.Context(), rollout.Route{Weights: rollout.Weights{"v1": 75, "v2": 25}}); err == nil {
 		t.Error("weights were taken")
 	}
 }
