@@ -49,7 +49,7 @@ func TestRights_AreNeitherWildNorReachSecrets(t *testing.T) {
 		rules, _, _ := unstructured.NestedSlice(u.Object, "rules")
 		for _, r := range rules {
 			text := fmt.Sprint(r)
-			if strings.Contains(text, "*") || strings.Contains(text, "secrets") || strings.Contains(text, "configmaps") {
+			if strings.Contains(text, "*") || strings.Contains(text, "secrets") || strings.Contains(text, "configmaps") && (strings.Contains(text, "list") || strings.Contains(text, "watch") || strings.Contains(text, "delete")) {
 				t.Errorf("%s %s: %s", u.GetKind(), u.GetName(), text)
 			}
 		}

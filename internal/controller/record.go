@@ -8,8 +8,8 @@ import (
 	"gapless.dev/gapless/internal/rollout"
 )
 
-// maxDecisions bounds the decisions of a report. The first and the latest are kept.
-const maxDecisions = 200
+// maxEntries bounds each list of a report. The first and the latest entries are kept.
+const maxEntries = 200
 
 // Record writes a decision into the report of its revision. Where the decision begins a new revision, it returns the old report,
 // closed, and the new one; otherwise only the second.
@@ -97,7 +97,7 @@ func span(r *report.Report, seen Seen, s rollout.State) {
 		}
 	}
 	if rollout.Active(s.Phase) {
-		r.Phases = append(r.Phases, next)
+		r.Phases = bounded(append(r.Phases, next))
 	}
 }
 
@@ -118,10 +118,15 @@ func decisions(r *report.Report, seen Seen, d rollout.Decision) {
 }
 
 func add(r *report.Report, e report.Entry) {
-	r.Decisions = append(r.Decisions, e)
-	if len(r.Decisions) > maxDecisions {
-		r.Decisions = slices.Delete(r.Decisions, maxDecisions/2, maxDecisions/2+1)
+	r.Decisions = bounded(append(r.Decisions, e))
+}
+
+// bounded leaves one out in the middle where there are too many.
+func bounded[T any](all []T) []T {
+	if len(all) > maxEntries {
+		return slices.Delete(all, maxEntries/2, maxEntries/2+1)
 	}
+	return all
 }
 
 func converged(r *report.Report, seen Seen, s rollout.State) {
@@ -131,4 +136,5 @@ func converged(r *report.Report, seen Seen, s rollout.State) {
 	r.Converged = append(r.Converged, report.Convergence{
 		At: s.ConvergedAt, What: "route: " + s.Route.String(), Grade: string(seen.Snapshot.Grade), After: report.Millis(max(0, s.ConvergedAt.Sub(s.ToldAt))),
 	})
+	r.Converged = bounded(r.Converged)
 }

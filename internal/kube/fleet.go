@@ -143,8 +143,11 @@ func (f *Fleet) begin(key types.NamespacedName) {
 	loop := &controller.Loop{
 		Platform: app, Wake: r.wake, Decide: decide,
 		Say: func(seen controller.Seen, d rollout.Decision) {
-			log.Info(d.Message, "phase", d.State.Phase, "reason", d.Reason, "revision", d.State.Revision)
+			log.Info(inWords(d.Message, app.seen.names()), "phase", d.State.Phase, "reason", d.Reason, "revision", d.State.Revision)
 			app.say(seen, d)
+			if err := app.Record(ctx, seen, d); err != nil && ctx.Err() == nil {
+				log.Warn(err.Error()) // evidence, and no state: the rollout goes on
+			}
 		},
 		Trouble: func(err error, again time.Duration) {
 			switch {
@@ -156,8 +159,18 @@ func (f *Fleet) begin(key types.NamespacedName) {
 			}
 		},
 	}
-	f.wg.Go(func() { _ = loop.Run(ctx) }) // its error is that ctx ended
+	f.wg.Go(func() {
+		_ = loop.Run(ctx) // its error is that ctx ended
+		last, done := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+		defer done()
+		if err := app.Flush(last); err != nil {
+			log.Warn(err.Error())
+		}
+	})
 }
+
+// lastWord bounds what a controller that is told to stop still writes down.
+const lastWord = 5 * time.Second
 
 // say writes an event where a person would want to know.
 func (a *App) say(seen controller.Seen, d rollout.Decision) {
@@ -168,7 +181,7 @@ func (a *App) say(seen controller.Seen, d rollout.Decision) {
 	if d.State.Phase == rollout.Aborting || d.State.Phase == rollout.Held {
 		kind = corev1.EventTypeWarning
 	}
-	a.Events.Eventf(a.seen.rollout, a.seen.deploy, kind, d.Reason, string(d.State.Phase), "%s", d.Message)
+	a.Events.Eventf(a.seen.rollout, a.seen.deploy, kind, d.Reason, string(d.State.Phase), "%s", inWords(d.Message, a.seen.names()))
 }
 
 // sweep lets go of Deployments whose Rollout went while nobody looked.

@@ -32,12 +32,15 @@ type App struct {
 	Events events.EventRecorder
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
+	// LooksOn tells that nothing may be written: somebody only looks.
+	LooksOn bool
 
 	wrote  written
 	seen   *look
 	state  rollout.State
 	proved bool // the guard held a dry run
 	warned string
+	kept   evidence
 	stir   chan struct{}
 	stirMu sync.Once
 }
@@ -130,14 +133,15 @@ func (a *App) see(ctx context.Context, l *look, begun time.Time) (controller.See
 	if err := plan.Validate(); err != nil {
 		return controller.Seen{}, err
 	}
+	return controller.Seen{Plan: plan, State: l.state, Snapshot: a.snapshot(l, begun)}, nil
+}
+
+func (a *App) snapshot(l *look, at time.Time) rollout.Snapshot {
 	reading := l.router.Read()
-	return controller.Seen{
-		Plan: plan, State: l.state,
-		Snapshot: rollout.Snapshot{
-			Now: begun, Wanted: l.wanted, Replicas: l.replicas, Versions: l.versions(begun),
-			Route: reading.Route, Grade: reading.Grade, Waits: reading.Waits, Taken: a.taken(l), Orders: l.orders(begun),
-		},
-	}, nil
+	return rollout.Snapshot{
+		Now: at, Wanted: l.wanted, Replicas: l.replicas, Versions: l.versions(at),
+		Route: reading.Route, Grade: reading.Grade, Waits: reading.Waits, Taken: a.taken(l), Orders: l.orders(at),
+	}
 }
 
 // Apply carries one action out, or one step of it: what remains is done at a later look, which asks for the same again.

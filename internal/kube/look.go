@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -51,6 +52,7 @@ type look struct {
 	shadow   *corev1.Service
 	preview  *corev1.Service
 	listed   map[string]bool // pods that the data plane can send to; nil where there is no Service
+	reached  map[string]bool // those of them that the user's Services lead to
 	behind   string          // an object of which the cache is older than what we wrote
 	// undisturbed tells that every PodDisruptionBudget is seen to be as it should.
 	undisturbed bool
@@ -311,6 +313,10 @@ func (a *App) lookAtSlices(ctx context.Context, l *look) error {
 		}
 	}
 	l.listed = service.Ready(shown)
+	l.reached = map[string]bool{}
+	for _, theirs := range l.pins.Slices {
+		maps.Copy(l.reached, service.Ready(theirs))
+	}
 	return nil
 }
 

@@ -16,7 +16,13 @@ import (
 
 // Give writes an order on a Rollout, where the controller finds it. It does not wait for what becomes of it.
 func Give(ctx context.Context, c client.Client, key types.NamespacedName, verb rollout.Verb, by string) error {
-	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+	_, err := Order(ctx, c, key, verb, by)
+	return err
+}
+
+// Order is Give, and returns the order's ID.
+func Order(ctx context.Context, c client.Client, key types.NamespacedName, verb rollout.Verb, by string) (id int64, err error) {
+	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		var r v1alpha1.Rollout
 		if err := c.Get(ctx, key, &r); err != nil {
 			return err
@@ -44,7 +50,8 @@ func Give(ctx context.Context, c client.Client, key types.NamespacedName, verb r
 		for _, o := range open {
 			last = max(last, o.ID)
 		}
-		open = append(open, rollout.Order{ID: max(last+1, now.UnixNano()), Verb: verb, By: by, At: now})
+		id = max(last+1, now.UnixNano())
+		open = append(open, rollout.Order{ID: id, Verb: verb, By: by, At: now})
 		text, err := json.Marshal(open)
 		if err != nil {
 			return err
@@ -55,4 +62,5 @@ func Give(ctx context.Context, c client.Client, key types.NamespacedName, verb r
 		r.Annotations[v1alpha1.AnnotationOrders] = string(text)
 		return c.Patch(ctx, &r, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	})
+	return id, err
 }

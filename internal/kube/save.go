@@ -54,6 +54,7 @@ func (a *App) describe(l *look, st *v1alpha1.RolloutStatus, s rollout.State) {
 	st.ObservedGeneration = l.rollout.Generation
 	st.Strategy, st.Phase, st.Weight = string(plan.Strategy), string(s.Phase), int32(s.Weight())
 	st.Revision, st.Rejected = int64(s.Revision), string(s.Rejected)
+	s = l.inWords(s)
 	st.Reason, st.Message = s.Reason, s.Message
 	if st.RejectedTemplate = ""; s.Rejected != "" {
 		st.RejectedTemplate = l.digest(s.Rejected)
@@ -121,6 +122,9 @@ func conditionsOf(s rollout.State) []metav1.Condition {
 // refuse says in a condition why the app is not rolled, and returns that as an error.
 func (a *App) refuse(ctx context.Context, l *look, reason, format string, args ...any) error {
 	refusal := &Refusal{Reason: reason, Message: fmt.Sprintf(format, args...)}
+	if a.LooksOn {
+		return refusal
+	}
 	err := a.condition(ctx, l, metav1.Condition{Type: v1alpha1.ConditionAdopted, Status: metav1.ConditionFalse, Reason: reason, Message: refusal.Message})
 	if err != nil {
 		return err

@@ -15,6 +15,8 @@ import (
 type Report struct {
 	// App is the app's name. Empty in the report of a bare probe, which has Traffic only.
 	App string `json:"app,omitempty"`
+	// On is where the app runs. Nil where nobody had to choose.
+	On *Place `json:"on,omitempty"`
 	// Label tells the report from others next to it, such as "rolling, naive". Empty when it stands alone.
 	Label string `json:"label,omitempty"`
 	// Revision counts the app's passages from one version to the next, from 1. 0: nothing was ever rolled.
@@ -129,6 +131,9 @@ type Version struct {
 	Stopping int `json:"stopping,omitempty"`
 	// InFlight counts requests being answered now; -1 where that cannot be known.
 	InFlight int `json:"inFlight,omitempty"`
+	// Set is its ReplicaSet, and Listed counts its pods that EndpointSlices list as ready; nil where there are none of these.
+	Set    string `json:"set,omitempty"`
+	Listed *int   `json:"listed,omitempty"`
 	// Failure says why it does not come up or keeps dying; empty while all is well.
 	Failure string `json:"failure,omitempty"`
 	// Instances lists its processes or pods.
@@ -141,10 +146,14 @@ type Version struct {
 type Instance struct {
 	// Name tells it from the others, such as demo-api-2.0.0-3.
 	Name string `json:"name"`
-	// Pid and Address are known on one machine only.
-	Pid     int    `json:"pid,omitempty"`
+	// Pid is a process's, and Node where a pod runs.
+	Pid  int    `json:"pid,omitempty"`
+	Node string `json:"node,omitempty"`
+	// Address is a process's host:port, and a pod's address.
 	Address string `json:"address,omitempty"`
-	// State is one word: Starting, Ready, NotReady, Draining, Stopping, CrashLoop, Exited.
+	// Listed tells that an EndpointSlice lists the pod as ready.
+	Listed bool `json:"listed,omitempty"`
+	// State is one word: Starting, Ready, NotReady, Draining, Stopping, CrashLoop, Exited; of a pod also Pending.
 	State string `json:"state"`
 	// Restarts counts how often it was started again.
 	Restarts int `json:"restarts,omitempty"`
