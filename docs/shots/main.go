@@ -1,9 +1,8 @@
 // Shots remakes the pictures in docs/images from the program as it is: a report in a browser, a live status and the demo's
-// table in a terminal. It needs chromium, tmux and aha (Debian packages of these names) and bin/gapless.
+// table in a terminal. It needs chromium and tmux (Debian packages of these names) and bin/gapless.
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -30,7 +29,7 @@ func main() {
 }
 
 func shoot(ctx context.Context, out string) error {
-	for _, tool := range []string{"chromium", "tmux", "aha"} {
+	for _, tool := range []string{"chromium", "tmux"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("%s is missing: apt-get install %s", tool, tool)
 		}
@@ -67,7 +66,7 @@ replicas: 3
 ports: {http: %d}
 health: {ready: /ready, live: /healthz}
 stop: {drain: 5s, grace: 10s}
-strategy: {canary: {steps: [{weight: 25, pause: 4s}, {weight: 50, pause: manual}]}}
+strategy: {canary: {steps: [{weight: 25, pause: 12s}, {weight: 50, pause: manual}]}}
 `
 
 // status is a canary that stands at its manual stop, under load, as `status -w` shows it.
@@ -103,55 +102,45 @@ func (s *studio) status(ctx context.Context) error {
 		return err
 	}
 	defer func() { load.Process.Signal(os.Interrupt); load.Wait() }()
+	t, err := s.open(ctx, 100, 28, "env "+socket+" "+s.gapless+" status demo-api -w")
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	if err := t.shows(ctx, "last 10 s"); err != nil {
+		return err
+	}
 	if err := ask("deploy", "demo-api", "2.0.0"); err != nil {
 		return fmt.Errorf("deploy: %w", err)
 	}
-	atStop := func() bool {
-		cmd := exec.CommandContext(ctx, s.gapless, "status", "demo-api", "-o", "json")
-		cmd.Env = append(os.Environ(), socket)
-		text, _ := cmd.Output()
-		return bytes.Contains(text, []byte("AwaitingPromote"))
+	if err := t.shows(ctx, "waits for somebody", "last 34 s"); err != nil {
+		return err
 	}
-	if err := until(ctx, atStop); err != nil {
-		return fmt.Errorf("manual stop: %w", err)
-	}
-	return s.terminal(ctx, "status.png", 100, 26, "promote", "env "+socket+" "+s.gapless+" status demo-api -w")
+	return s.print(ctx, t, "status.png")
 }
 
 // demo is the demo's table.
 func (s *studio) demo(ctx context.Context) error {
-	return s.terminal(ctx, "demo.png", 110, 24, "without Gapless", s.gapless+" demo")
-}
-
-// terminal runs a command in a terminal until its screen holds some words, and takes the picture.
-func (s *studio) terminal(ctx context.Context, name string, width, height int, words, command string) error {
-	session := "shots-" + strconv.Itoa(os.Getpid())
-	start := []string{"new-session", "-d", "-s", session, "-x", strconv.Itoa(width), "-y", strconv.Itoa(height), "TERM=xterm-256color " + command + "; sleep 60"}
-	if err := run(ctx, "tmux", start...); err != nil {
-		return fmt.Errorf("tmux: %w", err)
-	}
-	defer exec.Command("tmux", "kill-session", "-t", session).Run()
-	var screen []byte
-	err := until(ctx, func() bool {
-		screen, _ = exec.CommandContext(ctx, "tmux", "capture-pane", "-p", "-e", "-t", session).Output()
-		return bytes.Contains(screen, []byte(words))
-	})
+	t, err := s.open(ctx, 100, 24, s.gapless+" demo")
 	if err != nil {
-		return fmt.Errorf("%s: the screen never showed %q:\n%s", name, words, screen)
-	}
-	aha := exec.CommandContext(ctx, "aha", "--black")
-	aha.Stdin = bytes.NewReader(bytes.TrimRight(screen, "\n"))
-	html, err := aha.Output()
-	if err != nil {
-		return fmt.Errorf("aha: %w", err)
-	}
-	styled := strings.Replace(string(html), "<pre>", `<pre style="font: 14px/1.35 'DejaVu Sans Mono', monospace; margin: 18px">`, 1)
-	page := filepath.Join(s.dir, name+".html")
-	if err := os.WriteFile(page, []byte(styled), 0o600); err != nil {
 		return err
 	}
-	rows := bytes.Count(bytes.TrimRight(screen, "\n"), []byte("\n")) + 1
-	return s.browse(ctx, page, name, width*17/2+40, rows*19+40)
+	defer t.close()
+	if err := t.shows(ctx, "without Gapless"); err != nil {
+		return err
+	}
+	return s.print(ctx, t, "demo.png")
+}
+
+// print takes the picture of a terminal.
+func (s *studio) print(ctx context.Context, t *terminal, name string) error {
+	page := filepath.Join(s.dir, name+".html")
+	text := strings.TrimRight(t.screen, "\n")
+	if err := os.WriteFile(page, []byte(window(text)), 0o600); err != nil {
+		return err
+	}
+	rows := strings.Count(text, "\n") + 1
+	return s.browse(ctx, page, name, t.width*17/2+2*(margin+padding), rows*lineHeight+2*(margin+padding))
 }
 
 func (s *studio) browse(ctx context.Context, page, name string, width, height int) error {
@@ -160,7 +149,7 @@ func (s *studio) browse(ctx context.Context, page, name string, width, height in
 		return err
 	}
 	fmt.Println("taking", filepath.Join(s.out, name))
-	return run(ctx, "chromium", "--headless", "--no-sandbox", "--hide-scrollbars", "--screenshot="+picture,
+	return run(ctx, "chromium", "--headless", "--no-sandbox", "--hide-scrollbars", "--force-device-scale-factor=1.5", "--screenshot="+picture,
 		fmt.Sprintf("--window-size=%d,%d", width, height), "file://"+page)
 }
 

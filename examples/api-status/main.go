@@ -11,5 +11,5 @@ import (
 var version = "1.0.0"
 
 func main() {
-	os.Exit(apistatus.Main(version, os.Args[1:]))
+	os.Exit(apistatus.Main(version, os.Args[1:], serveGRPC))
 }

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"os"
 	"time"
+
+	"gapless.dev/kit"
 )
 
 // Options say how the service runs.
@@ -25,10 +27,13 @@ type Options struct {
 	StartDelay time.Duration
 	// Fail makes it go wrong on purpose; the zero value does not.
 	Fail Failure
+	// Also adds more to the prepared service, such as a server of another protocol. An error keeps it from starting.
+	Also []func(*kit.Service) error
 }
 
-// Main is the whole program: it reads flags and environment, serves until it is told to stop, and returns the exit code.
-func Main(version string, args []string) int {
+// Main is the whole program: it reads flags and environment, serves until it is told to stop, and returns the exit code. also is
+// Options.Also.
+func Main(version string, args []string, also ...func(*kit.Service) error) int {
 	o, err := parse(version, args, os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -37,6 +42,7 @@ func Main(version string, args []string) int {
 		fmt.Fprintln(os.Stderr, "api-status:", err)
 		return 2
 	}
+	o.Also = also
 	return Run(o)
 }
 

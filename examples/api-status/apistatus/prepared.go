@@ -25,6 +25,12 @@ func prepared(o Options, log *slog.Logger) int {
 		})
 	}
 	svc.HTTP("api", &http.Server{Addr: o.Addr, Handler: s.mux(kit.Livez, kit.Readyz), ReadHeaderTimeout: 5 * time.Second})
+	for _, add := range o.Also {
+		if err := add(svc); err != nil {
+			log.Error("not served", "error", err)
+			return 1
+		}
+	}
 	code := svc.Run(context.Background())
 	if err := svc.Err(); err != nil {
 		log.Error("not served", "error", err)

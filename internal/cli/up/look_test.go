@@ -37,6 +37,9 @@ func TestLoad_FindsWhatTheMachineDoesNotHave(t *testing.T) {
 		"an address of somebody else":   {"command: [./api]\nbind: 203.0.113.7", "bind", "203.0.113.7", "is not an address of this machine"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if !strings.Contains(c.file, "ports:") {
+				c.file += "\nports: {http: 0}" // the default may be taken
+			}
 			dir := folder(t, "name: a\nversion: 1.0.0\n"+c.file+"\n")
 			_, _, err := Load(filepath.Join(dir, "gapless.yaml"))
 			var problems *app.Problems
