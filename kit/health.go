@@ -1,6 +1,7 @@
 package kit
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -87,14 +88,34 @@ func (s *Service) serveHealth() (*http.Server, error) {
 	return srv, nil
 }
 
+// closeHealth lets an answer that is being given, such as that the drain is
+// over, reach who asked for it.
+func closeHealth(srv *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), reserve)
+	defer cancel()
+	if srv.Shutdown(ctx) != nil {
+		srv.Close()
+	}
+}
+
 // drainz starts the drain and does not wait for it: a preStop hook that did
-// would only delay the signal, which changes nothing any more.
+// would only delay the signal, which changes nothing any more. With ?wait it
+// answers when nothing is in flight: for the hook of another container of the
+// pod, on which the answers depend.
 func (s *Service) drainz(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		http.Error(w, "GET or POST", http.StatusMethodNotAllowed)
 		return
 	}
 	s.stop("/drain")
+	if r.URL.Query().Has("wait") {
+		select {
+		case <-s.quiet:
+			io.WriteString(w, "drained\n")
+		case <-r.Context().Done():
+		}
+		return
+	}
 	w.WriteHeader(http.StatusAccepted)
 	io.WriteString(w, "draining\n")
 }

@@ -27,8 +27,9 @@ func WithReadiness(mode Readiness) Option { return func(s *Service) { s.readines
 func WithReport(path string) Option { return func(s *Service) { s.reportPath = path } }
 
 // WithDrainEndpoint adds /drain to the health listener: a GET or POST there
-// starts the drain as SIGTERM does. For a preStop httpGet hook. Without this
-// option no request can stop the service.
+// starts the drain as SIGTERM does, and with ?wait answers when nothing is in
+// flight any more. For a preStop httpGet hook. Without this option no request
+// can stop the service.
 func WithDrainEndpoint() Option { return func(s *Service) { s.drainEndpoint = true } }
 
 // Readiness says what a draining service answers on /readyz.

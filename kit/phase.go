@@ -67,6 +67,8 @@ func (s *Service) enter(next Phase) {
 		if s.leaving.CompareAndSwap(false, true) {
 			close(s.draining)
 		}
+	case PhaseClosing:
+		close(s.quiet)
 	}
 	s.readinessChanged()
 	s.log.Info("phase", "service", s.name(), "phase", string(next))

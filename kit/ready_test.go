@@ -100,3 +100,46 @@ func TestHealth_DrainEndpointDrainsWhenAskedFor(t *testing.T) {
 		t.Errorf("exit %d, reason %q", code, report.Reason)
 	}
 }
+
+// The hook of another container asks, while a request is in flight that needs that container.
+func TestDrainEndpoint_WithWaitAnswersWhenNothingIsInFlight(t *testing.T) {
+	release := make(chan struct{})
+	svc := start(t, func(s *Service) {
+		s.Health("127.0.0.1:0")
+		api(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))(s)
+	}, WithDrainEndpoint()).waitReady()
+	answered := make(chan error, 1)
+	go func() {
+		_, _, err := get(svc.url("/"))
+		answered <- err
+	}()
+	for svc.inFlight.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	waited := make(chan string, 1)
+	go func() {
+		_, body, err := get(svc.health(t) + "/drain?wait")
+		if err != nil {
+			body = err.Error()
+		}
+		waited <- body
+	}()
+	for svc.Phase() != PhaseQuiescing {
+		time.Sleep(time.Millisecond)
+	}
+	select {
+	case early := <-waited:
+		t.Errorf("answered %q with a request in flight", early)
+	default:
+	}
+	close(release)
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	if got := <-waited; got != "drained\n" {
+		t.Errorf("/drain?wait answered %q", got)
+	}
+	if code, _ := svc.wait(); code != exitClean {
+		t.Errorf("exit %d", code)
+	}
+}

@@ -124,7 +124,7 @@ func (s *Service) live() int {
 	s.cut()
 	watching.Wait()
 	if health != nil {
-		health.Close()
+		closeHealth(health)
 	}
 	return report.Exit
 }

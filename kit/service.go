@@ -50,6 +50,7 @@ type Service struct {
 
 	ready    chan struct{}
 	draining chan struct{}
+	quiet    chan struct{} // nothing is in flight any more
 	stopping chan struct{}
 	force    chan struct{}
 	phases   chan Phase
@@ -77,6 +78,7 @@ func New(opts ...Option) *Service {
 		readiness: Flip,
 		ready:     make(chan struct{}),
 		draining:  make(chan struct{}),
+		quiet:     make(chan struct{}),
 		stopping:  make(chan struct{}),
 		force:     make(chan struct{}),
 		phases:    make(chan Phase, len(legal)),

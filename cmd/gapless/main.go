@@ -1,3 +1,7 @@
+// Listeners speak plain TCP: the kernel has no socket filter for Multipath TCP, and kit holds handshakes off by one when it closes.
+//
+//go:debug multipathtcp=0
+
 // Command gapless replaces a running version of a service without losing a request.
 package main
 

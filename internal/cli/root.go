@@ -29,6 +29,7 @@ import (
 	"gapless.dev/gapless/internal/cli/status"
 	"gapless.dev/gapless/internal/cli/uninstall"
 	"gapless.dev/gapless/internal/cli/up"
+	"gapless.dev/gapless/internal/cli/wrap"
 )
 
 // Main runs the command line and returns the exit code.
@@ -128,7 +129,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	add("roll", scale.New(sh))
 	add("see", status.New(sh), plan.New(sh), report.New(sh))
 	add("prove", demo.New(sh), probe.New(), lint.New(sh))
-	add("run", up.New(sh))
+	add("run", up.New(sh), wrap.New())
 	add("kube", install.New(sh), adopt.New(sh), eject.New(sh), uninstall.New(sh), controller.New(sh))
 	for _, c := range demo.Hidden(sh) {
 		root.AddCommand(c)

@@ -31,6 +31,15 @@ func (c *certs) add(a app.App) error {
 	return nil
 }
 
+// ServerTLS serves the certificate of two PEM files, and reads them again when they have changed.
+func ServerTLS(certFile, keyFile string) (*tls.Config, error) {
+	one := &cert{files: app.TLS{Cert: certFile, Key: keyFile}}
+	if _, err := one.get(); err != nil {
+		return nil, fmt.Errorf("certificate %s with key %s: %w: give PEM files that belong together", certFile, keyFile, err)
+	}
+	return (&certs{all: []*cert{one}}).config(), nil
+}
+
 func (c *certs) config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
