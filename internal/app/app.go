@@ -11,39 +11,91 @@ import (
 type File struct {
 	// Bind is the address that the ports are opened on. Default 127.0.0.1: nothing is reachable from outside unless it is asked for.
 	Bind string
+	// Group says what becomes of the other apps when one fails.
+	Group Group
 	// Apps in the order of the file. A file without "apps:" holds one.
 	Apps []App
 	// Lines tells on which line a field stands, by its path, for problems that are found after the file was read.
 	Lines map[string]int
 }
 
+// A Group is the apps of a file as a whole.
+type Group struct {
+	// Name marks what the file has put into a cluster. Empty: an app that leaves the file is left alone.
+	Name string
+	// Hold leaves those standing that were rolled before one failed. Default: they are taken back, too.
+	Hold bool
+}
+
 // An App is one service.
 type App struct {
 	Name string
-	// Command is run without a shell. {version} and {port} (or {port.NAME}) are replaced in each word, also in Dir and Env.
+	// Image is what a cluster runs; empty: the app is for one machine only.
+	Image Image
+	// Command is run without a shell, on one machine; empty: the app is for a cluster only. {version}, {config} and {port} (or {port.NAME})
+	// are replaced in each word, also in Dir, Env and the words of Image.
 	Command []string
 	Dir     string
 	Env     map[string]string
+	// Secrets are the variables that come from Secrets, by name.
+	Secrets map[string]SecretKey
+	Config  []ConfigFile
 	Version rollout.Version
-	// Replicas is how many processes serve. Default 1.
+	// Replicas is how many instances serve. Default 1. Of a range it is the least.
 	Replicas int
-	// Ports by name: the public port that the proxy opens. The process gets its own loopback port in PORT (the first or only one) and PORT_NAME.
+	// Autoscale is the range on a cluster; Max 0: there is none.
+	Autoscale Autoscale
+	// Ports by name: the public port that the proxy or the Service opens. The process gets its own loopback port in PORT (the first or
+	// only one) and PORT_NAME.
 	Ports []Port
 	Route Route
 	// TLS names certificate and key files; empty: plain HTTP.
-	TLS     TLS
-	Health  Health
-	Stop    Stop
-	Limits  Limits
-	Helpers []Helper
+	TLS       TLS
+	Health    Health
+	Stop      Stop
+	Resources Resources
+	Metrics   Metrics
+	Limits    Limits
+	Helpers   []Helper
+	// After are the apps of the file that have to stand in their new version before this one begins.
+	After []string
 	// Plan is the strategy with its defaults.
 	Plan rollout.Plan
+}
+
+// An Image is what a cluster runs.
+type Image struct {
+	Name          string
+	Command, Args []string
+}
+
+// A SecretKey is a place in a Secret. On one machine the variable of the same name in Gapless' own environment stands in for it.
+type SecretKey struct{ Secret, Key string }
+
+// A ConfigFile is a file that the service finds in the folder GAPLESS_CONFIG: Text, or what File holds, which whoever starts the app reads.
+type ConfigFile struct{ Name, Text, File string }
+
+// Autoscale is a range of replicas.
+type Autoscale struct {
+	Min, Max int
+	// CPU is the use of the processors asked for that is aimed at, in percent.
+	CPU int
 }
 
 // A Port is a named public port.
 type Port struct {
 	Name   string
 	Public int
+	// Target is the port in the container. 0: the same.
+	Target int
+}
+
+// Inside is the port that a container listens on.
+func (p Port) Inside() int {
+	if p.Target != 0 {
+		return p.Target
+	}
+	return p.Public
 }
 
 // A Route says which requests are an app's. Both empty: all of its port. NAME.localhost is always the app's.
@@ -52,10 +104,15 @@ type Route struct {
 	Path string // prefix, matched at slashes
 	// Sticky, if set, is the name of the cookie that keeps a client on one instance.
 	Sticky string
+	// Router leads the requests on a cluster: one of Routers. Empty: a Service is all there is.
+	Router string
+	// Class of an Ingress, Gateway as NAME or NAMESPACE/NAME, and EntryPoints of Traefik.
+	Class, Gateway string
+	EntryPoints    []string
 }
 
-// TLS holds files in PEM form.
-type TLS struct{ Cert, Key string }
+// TLS holds files in PEM form, and the Secret that stands for them on a cluster.
+type TLS struct{ Cert, Key, Secret string }
 
 // Health holds the checks, with the meaning and defaults of the Kubernetes fields.
 type Health struct {
@@ -92,6 +149,12 @@ type Stop struct {
 	Grace time.Duration
 }
 
+// Resources of an instance on a cluster, as quantities of Kubernetes; empty: nothing is said.
+type Resources struct{ CPU, Memory, CPULimit, MemoryLimit string }
+
+// Metrics is where Prometheus finds them on a cluster. An empty Path: nowhere.
+type Metrics struct{ Path, Port string }
+
 // Limits bound what the proxy accepts for an app. Zero means the default.
 type Limits struct {
 	BodyBytes   int64         // default: no limit
@@ -102,8 +165,11 @@ type Limits struct {
 
 // A Helper is a process beside each instance (a sidecar): started before it, stopped after it.
 type Helper struct {
-	Name    string
-	Command []string
-	Env     map[string]string
-	Ready   Check
+	Name      string
+	Image     Image
+	Command   []string
+	Env       map[string]string
+	Secrets   map[string]SecretKey
+	Ready     Check
+	Resources Resources
 }

@@ -7,12 +7,20 @@ import (
 	"gapless.dev/gapless/internal/rollout"
 )
 
-// Expand replaces {version}, {port} and {port.NAME} in a word of a command, a directory or a variable. Ports are the loopback
-// ports of one process by name, in the order of the app's ports; {port} is the first.
-func (a App) Expand(word string, v rollout.Version, ports map[string]int) string {
-	pairs := []string{"{version}", string(v)}
+// A Setting is what an instance is put into.
+type Setting struct {
+	Version rollout.Version
+	// Ports that the instance listens on, by name.
+	Ports map[string]int
+	// Config is the folder with its config files.
+	Config string
+}
+
+// Expand replaces {version}, {config}, {port} and {port.NAME} in a word of a command, a directory or a variable; {port} is the first.
+func (a App) Expand(word string, s Setting) string {
+	pairs := []string{"{version}", string(s.Version), "{config}", s.Config}
 	for i, p := range a.Ports {
-		n := strconv.Itoa(ports[p.Name])
+		n := strconv.Itoa(s.Ports[p.Name])
 		if i == 0 {
 			pairs = append(pairs, "{port}", n)
 		}

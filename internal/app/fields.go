@@ -11,30 +11,34 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// appFields are the fields of an app, in the order in which people like to write them.
-var appFields = []string{
-	"name", "command", "dir", "env", "version", "replicas", "ports", "route", "sticky", "tls",
-	"health", "stop", "limits", "helpers", "strategy", "deadline",
-}
-
 // MaxReplicas is how many instances of an app one machine is asked for at most.
 const MaxReplicas = 1000
 
 func (p *parser) app(o object) App {
 	a := App{
-		Name:     p.name(o, "the name of the app, such as demo-api"),
-		Command:  command(o),
-		Dir:      o.text("dir", ""),
-		Env:      env(o),
-		Version:  version(o),
-		Replicas: o.whole("replicas", 1, 0, MaxReplicas),
-		Ports:    ports(o),
-		TLS:      tls(o),
-		Stop:     stop(o),
-		Limits:   limits(o),
+		Name:      p.name(o, "the name of the app, such as demo-api"),
+		Image:     image(o),
+		Command:   command(o),
+		Dir:       o.text("dir", ""),
+		Version:   version(o),
+		Ports:     ports(o),
+		TLS:       tls(o),
+		Stop:      stop(o),
+		Resources: resources(o),
+		Config:    config(o),
+		Limits:    limits(o),
+		After:     o.words("after"),
 	}
+	_, hasImage := o.get("image")
+	_, hasCommand := o.get("command")
+	if !hasImage && !hasCommand {
+		o.missing("command", `write the program and its arguments as a list, command: ["./bin/api-{version}"], or image: for a cluster, or both`)
+	}
+	a.Replicas, a.Autoscale = replicas(o)
+	a.Env, a.Secrets = env(o)
 	a.Route = route(o, a.Name)
 	a.Health = health(o, a.Ports)
+	a.Metrics = metrics(o, a.Ports)
 	a.Helpers = p.helpers(o, a.Ports)
 	a.Plan = plan(o, a)
 	placeholders(o, a)
@@ -61,7 +65,6 @@ func (p *parser) name(o object, what string) string {
 func command(o object) []string {
 	v, ok := o.get("command")
 	if !ok {
-		o.missing("command", `write the program and its arguments as a list: command: ["./bin/api-{version}"]`)
 		return nil
 	}
 	words := v.words()
@@ -69,23 +72,6 @@ func command(o object) []string {
 		v.wrong("names no program", `write the program and its arguments as a list: command: ["./bin/api-{version}"]`)
 	}
 	return words
-}
-
-var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
-func env(o object) map[string]string {
-	all, fields := o.texts("env")
-	for key, v := range fields {
-		switch {
-		case !envName.MatchString(key):
-			v.wrong("is not the name of a variable", "use letters, digits and _, not beginning with a digit")
-		case key == "PORT" || strings.HasPrefix(key, "PORT_"):
-			v.wrong("is given by Gapless: each process has a port of its own", "take it out, and give it to the program as {port} if it reads another name")
-		case key == "GAPLESS_VERSION":
-			v.wrong("is given by Gapless", "take it out: it is always the version that runs")
-		}
-	}
-	return all
 }
 
 var versionText = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$`)
@@ -132,17 +118,30 @@ func ports(o object) []Port {
 		if !portName.MatchString(name) {
 			field.wrong("is not the name of a port", "use a to z, 0 to 9 and -, at most 15, beginning with a letter")
 		}
-		n, ok := field.whole(0, 65535)
+		p, ok := port(field, name)
 		if !ok {
 			continue
 		}
-		if first, twice := taken[n]; twice && n != 0 {
+		if first, twice := taken[p.Public]; twice && p.Public != 0 {
 			field.wrong("is also the port "+first, "give each its own")
 		}
-		taken[n] = name
-		all = append(all, Port{Name: name, Public: n})
+		taken[p.Public] = name
+		all = append(all, p)
 	}
 	return all
+}
+
+func port(v value, name string) (Port, bool) {
+	if v.node.Kind != yaml.MappingNode {
+		n, ok := v.whole(portShape.bounds("port"))
+		return Port{Name: name, Public: n}, ok
+	}
+	o := v.object(portShape)
+	if _, ok := o.get("port"); !ok {
+		o.missing("port", "write the port that clients use, such as port: 80")
+		return Port{}, false
+	}
+	return Port{Name: name, Public: o.whole("port", 0), Target: o.whole("target", 0)}, true
 }
 
 func tls(o object) TLS {
@@ -150,12 +149,15 @@ func tls(o object) TLS {
 	if !ok {
 		return TLS{}
 	}
-	t := v.object("cert", "key")
-	out := TLS{Cert: t.text("cert", ""), Key: t.text("key", "")}
-	if v.node.Kind == yaml.MappingNode && out.Cert == "" {
+	t := v.object(tlsShape)
+	out := TLS{Cert: t.text("cert", ""), Key: t.text("key", ""), Secret: t.like("secret", subdomain, "is not the name of a Secret", subdomainRule)}
+	if v.node.Kind != yaml.MappingNode || out.Secret != "" && out.Cert == "" && out.Key == "" {
+		return out
+	}
+	if out.Cert == "" {
 		t.missing("cert", "name the file with the certificate, in PEM form")
 	}
-	if v.node.Kind == yaml.MappingNode && out.Key == "" {
+	if out.Key == "" {
 		t.missing("key", "name the file with the private key, in PEM form")
 	}
 	return out
@@ -164,7 +166,7 @@ func tls(o object) TLS {
 func stop(o object) Stop {
 	v, _ := o.get("stop")
 	v.p = o.p
-	s := v.object("drain", "grace")
+	s := v.object(stopShape)
 	return Stop{Drain: s.duration("drain", 5*time.Second), Grace: s.positive("grace", 30*time.Second)}
 }
 
@@ -173,8 +175,8 @@ func limits(o object) Limits {
 	if !ok {
 		return Limits{}
 	}
-	l := v.object("body", "header", "timeout", "inFlight")
-	out := Limits{Timeout: l.duration("timeout", 0), InFlight: l.whole("inFlight", 0, 1, 1_000_000)}
+	l := v.object(limitsShape)
+	out := Limits{Timeout: l.duration("timeout", 0), InFlight: l.whole("inFlight", 0)}
 	if f, ok := l.get("body"); ok {
 		out.BodyBytes, _ = f.size()
 	}
@@ -216,8 +218,12 @@ func (p *parser) helpers(o object, ports []Port) []Helper {
 	var all []Helper
 	first := map[string]int{}
 	for _, item := range v.items() {
-		h := item.object("name", "command", "env", "ready")
-		one := Helper{Name: p.name(h, "what the helper is called"), Command: command(h), Env: env(h)}
+		h := item.object(helperShape)
+		one := Helper{Name: p.name(h, "what the helper is called"), Image: image(h), Command: command(h), Resources: resources(h)}
+		one.Env, one.Secrets = env(h)
+		if _, hasImage := h.get("image"); !hasImage && h.fields["command"].node == nil {
+			h.missing("command", "write the program and its arguments as a list, or image: for a cluster, or both")
+		}
 		if f, ok := h.get("ready"); ok {
 			one.Ready = check(f, ports, time.Second)
 		}

@@ -13,7 +13,7 @@ import (
 func health(o object, ports []Port) Health {
 	v, _ := o.get("health")
 	v.p = o.p
-	h := v.object("ready", "live", "startup")
+	h := v.object(healthShape)
 	out := Health{
 		Ready:   timing(object{}, Check{TCP: true}, time.Second),
 		Startup: h.positive("startup", 60*time.Second),
@@ -43,7 +43,7 @@ func check(v value, ports []Port, period time.Duration) Check {
 		}
 		return timing(object{}, Check{Path: urlPath(v, s)}, period)
 	}
-	o := v.object("path", "headers", "port", "tcp", "exec", "initialDelay", "period", "timeout", "failureThreshold", "successThreshold")
+	o := v.object(checkShape)
 	headers, fields := o.texts("headers")
 	c := Check{Headers: headers, Port: o.text("port", ""), Exec: o.words("exec")}
 	ways := 0
@@ -82,8 +82,8 @@ func timing(o object, c Check, period time.Duration) Check {
 	c.InitialDelay = o.duration("initialDelay", 0)
 	c.Period = o.positive("period", period)
 	c.Timeout = o.positive("timeout", time.Second)
-	c.FailureThreshold = o.whole("failureThreshold", 3, 1, 1000)
-	c.SuccessThreshold = o.whole("successThreshold", 1, 1, 1000)
+	c.FailureThreshold = o.whole("failureThreshold", 3)
+	c.SuccessThreshold = o.whole("successThreshold", 1)
 	return c
 }
 

@@ -7,7 +7,6 @@ import (
 
 // habits are the words that people bring from Kubernetes and Compose, and what they are called here.
 var habits = map[string]string{
-	"image":                         "processes are run here, not images: write command",
 	"cmd":                           "it is called command",
 	"args":                          "write the arguments into command, each as a word",
 	"entrypoint":                    "it is called command",
@@ -24,6 +23,10 @@ var habits = map[string]string{
 	"timeoutSeconds":                "it is called timeout, with a unit: 1s",
 	"httpGet":                       "write path, port and headers without it",
 	"sidecars":                      "they are called helpers",
+	"autoscale":                     "write it as replicas: {min: 2, max: 10}",
+	"depends_on":                    "it is called after",
+	"dependsOn":                     "it is called after",
+	"requests":                      "write cpu and memory straight into resources",
 	"setWeight":                     "it is called weight",
 }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -13,11 +14,13 @@ import (
 type object struct {
 	value
 	fields map[string]value
+	shape  shape
 }
 
-// object reads a mapping; fields that are not among the known ones are problems, each with the nearest known one.
-func (v value) object(known ...string) object {
-	o := v.dict()
+// object reads a mapping; fields that its shape does not have are problems, each with the nearest that it has.
+func (v value) object(s shape) object {
+	o, known := v.dict(), s.names()
+	o.shape = s
 	for name, field := range o.fields {
 		if !slices.Contains(known, name) {
 			field.node = nil // the value is not what is wrong
@@ -136,9 +139,24 @@ func (o object) text(name, otherwise string) string {
 	return otherwise
 }
 
-func (o object) whole(name string, otherwise, least, most int) int {
+// like is a text that must match; "" where there is none or a wrong one.
+func (o object) like(name string, p *regexp.Regexp, what, fix string) string {
+	v, ok := o.get(name)
+	if !ok {
+		return ""
+	}
+	s, ok := v.text()
+	if ok && !p.MatchString(s) {
+		v.wrong(what, fix)
+		return ""
+	}
+	return s
+}
+
+// whole is a number within the bounds of the shape.
+func (o object) whole(name string, otherwise int) int {
 	if v, ok := o.get(name); ok {
-		if n, ok := v.whole(least, most); ok {
+		if n, ok := v.whole(o.shape.bounds(name)); ok {
 			return n
 		}
 	}

@@ -79,24 +79,25 @@ func (p *parser) document(data []byte) (value, bool) {
 func (p *parser) file(root value) File {
 	f := File{Bind: "127.0.0.1"}
 	if root.node.Kind == yaml.MappingNode && !root.holds("apps") {
-		o := root.object(append([]string{"bind", "apps"}, appFields...)...)
-		f.Bind = bind(o, f.Bind)
+		o := root.object(slices.Concat(fileShape, appShape))
+		f.Bind, f.Group = bind(o, f.Bind), p.group(o)
 		f.Apps = []App{p.app(o)}
 		p.clashes(f.Apps, func(int) string { return "" })
+		p.order(f.Apps, func(int) string { return "" })
 		return f
 	}
 	o := root.dict()
 	for name, field := range o.fields {
 		switch {
-		case name == "apps" || name == "bind":
-		case slices.Contains(appFields, name):
+		case slices.Contains(fileShape.names(), name):
+		case slices.Contains(appShape.names(), name):
 			field.wrong("stands beside apps:, and belongs to an app", "move it into an app of the list")
 		default:
 			field.node = nil
-			field.wrong("unknown field", suggestion(name, []string{"apps", "bind"}))
+			field.wrong("unknown field", suggestion(name, fileShape.names()))
 		}
 	}
-	f.Bind = bind(o, f.Bind)
+	f.Bind, f.Group = bind(o, f.Bind), p.group(o)
 	list, _ := o.get("apps")
 	items := list.items()
 	if list.node != nil && list.node.Kind == yaml.SequenceNode && len(items) == 0 {
@@ -107,9 +108,11 @@ func (p *parser) file(root value) File {
 		return f
 	}
 	for _, item := range items {
-		f.Apps = append(f.Apps, p.app(item.object(appFields...)))
+		f.Apps = append(f.Apps, p.app(item.object(appShape)))
 	}
-	p.clashes(f.Apps, func(i int) string { return fmt.Sprintf("apps[%d].", i) })
+	at := func(i int) string { return fmt.Sprintf("apps[%d].", i) }
+	p.clashes(f.Apps, at)
+	p.order(f.Apps, at)
 	return f
 }
 

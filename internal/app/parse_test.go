@@ -97,7 +97,7 @@ func TestNearest_FindsSlipsOfAFingerAndNothingElse(t *testing.T) {
 	for word, want := range map[string]string{
 		"replcias": "replicas", "Replicas": "replicas", "port": "ports", "verison": "version", "helth": "health", "xyz": "", "": "", "strategie": "strategy",
 	} {
-		if got := nearest(word, appFields); got != want {
+		if got := nearest(word, appShape.names()); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
 		}
 	}
@@ -105,8 +105,8 @@ func TestNearest_FindsSlipsOfAFingerAndNothingElse(t *testing.T) {
 
 func TestExpand_ReplacesVersionAndPorts(t *testing.T) {
 	a := App{Ports: []Port{{Name: "http"}, {Name: "admin"}}}
-	got := a.Expand("{version} {port} {port.http} {port.admin} {other}", "2.0.0", map[string]int{"http": 1, "admin": 2})
-	if want := "2.0.0 1 1 2 {other}"; got != want {
+	got := a.Expand("{version} {port} {port.http} {port.admin} {config} {other}", Setting{Version: "2.0.0", Ports: map[string]int{"http": 1, "admin": 2}, Config: "/etc/a"})
+	if want := "2.0.0 1 1 2 /etc/a {other}"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -144,12 +144,15 @@ func FuzzParse(f *testing.F) {
 		for _, a := range file.Apps {
 			sound(t, a)
 		}
+		if err := accepts(t, compiled(), data); err != nil {
+			t.Fatalf("Parse takes it and the schema does not: %v", err)
+		}
 	})
 }
 
 // sound is what the rest of the house relies on.
 func sound(t *testing.T, a App) {
-	if !label.MatchString(a.Name) || len(a.Command) == 0 || ValidVersion(string(a.Version)) != nil || a.Replicas < 0 || len(a.Ports) == 0 {
+	if !label.MatchString(a.Name) || len(a.Command) == 0 && a.Image.Name == "" || ValidVersion(string(a.Version)) != nil || a.Replicas < 0 || len(a.Ports) == 0 {
 		t.Fatalf("a file was accepted that cannot be run: %+v", a)
 	}
 	if a.Plan.Strategy == "" || a.Plan.Split == "" || !a.Health.Ready.Set() || a.Health.Startup <= 0 || a.Stop.Grace <= 0 {

@@ -21,7 +21,7 @@ func route(o object, name string) Route {
 	if !ok {
 		return r
 	}
-	f := v.object("host", "path")
+	f := v.object(routeShape)
 	if h, ok := f.get("host"); ok {
 		s, _ := h.text()
 		r.Host = strings.ToLower(s)
@@ -36,7 +36,39 @@ func route(o object, name string) Route {
 		}
 		r.Path = strings.TrimRight(s, "/")
 	}
+	leads(f, &r)
 	return r
+}
+
+// leads reads what leads requests to the app on a cluster.
+func leads(f object, r *Route) {
+	r.Class, r.EntryPoints = f.text("class", ""), f.words("entryPoints")
+	r.Gateway = f.like("gateway", gatewayName, "is not the name of a Gateway", "write NAME, or NAMESPACE/NAME")
+	if v, ok := f.get("router"); ok {
+		s, ok := v.text()
+		if ok && !slices.Contains(Routers, s) {
+			v.wrong("is not a router", "write one of "+strings.Join(Routers, ", "))
+			return
+		}
+		r.Router = s
+	}
+	of := map[string][]string{"class": {"ingress"}, "gateway": {"gatewayapi", "istio"}, "entryPoints": {"traefik"}}
+	for name, routers := range of {
+		v, ok := f.get(name)
+		switch {
+		case !ok || slices.Contains(routers, r.Router):
+		case r.Router == "" && len(routers) == 1:
+			r.Router = routers[0]
+		default:
+			v.wrong("is said of "+strings.Join(routers, " and "), "write router: "+routers[0]+", or take it out")
+		}
+	}
+	if r.Router == "gatewayapi" && r.Gateway == "" {
+		f.missing("gateway", "name the Gateway that the route is attached to, as NAME or NAMESPACE/NAME")
+	}
+	if r.Router == "" && (r.Host != "" || r.Path != "") {
+		r.Router = "ingress"
+	}
 }
 
 // sticky is the name of a cookie, or true for one that Gapless names.
@@ -79,7 +111,7 @@ func (p *parser) clash(a, b App, pa, pb string) {
 		if port.Public == 0 || !slices.ContainsFunc(a.Ports, func(x Port) bool { return x.Public == port.Public }) {
 			continue
 		}
-		if (a.TLS == TLS{}) != (b.TLS == TLS{}) {
+		if (a.TLS.Cert == "") != (b.TLS.Cert == "") {
 			p.late(pb+"tls", "", fmt.Sprintf("port %d would speak TLS for one of %s and %s, and plain HTTP for the other", port.Public, a.Name, b.Name), "give one of them another port, or both a certificate")
 		}
 		if a.Route.Host == b.Route.Host && a.Route.Path == b.Route.Path {
@@ -121,9 +153,16 @@ func placeholders(o object, a App) {
 		}
 	}
 	look(o.fields["dir"])
-	if v, ok := o.get("command"); ok && v.node.Kind == yaml.SequenceNode {
-		for _, item := range v.items() {
-			look(item)
+	lists := []value{o.fields["command"]}
+	if v, ok := o.get("image"); ok && v.node.Kind == yaml.MappingNode {
+		d := v.dict()
+		lists = append(lists, d.fields["command"], d.fields["args"])
+	}
+	for _, v := range lists {
+		if v.node != nil && v.node.Kind == yaml.SequenceNode {
+			for _, item := range v.items() {
+				look(item)
+			}
 		}
 	}
 	if v, ok := o.get("env"); ok && v.node.Kind == yaml.MappingNode {

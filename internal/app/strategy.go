@@ -50,10 +50,7 @@ func plan(o object, a App) rollout.Plan {
 		rolling(value{p: o.p}, &p, a)
 		return p
 	}
-	var fields []string
-	for _, s := range strategies {
-		fields = append(fields, s.field)
-	}
+	fields := strategyShape.names()
 	if v.node.Kind == yaml.ScalarNode {
 		known := nearest(strings.ReplaceAll(v.node.Value, "-", ""), fields)
 		if known == "" {
@@ -63,7 +60,7 @@ func plan(o object, a App) rollout.Plan {
 		return p
 	}
 	before := len(o.p.problems.List)
-	chosen := v.object(fields...)
+	chosen := v.object(strategyShape)
 	if len(chosen.fields) != 1 {
 		if len(o.p.problems.List) == before {
 			v.wrong(fmt.Sprintf("%d strategies are named", len(chosen.fields)), "write exactly one of "+strings.Join(fields, ", "))
@@ -80,18 +77,18 @@ func plan(o object, a App) rollout.Plan {
 
 func recreate(v value, p *rollout.Plan, _ App) {
 	p.Strategy = rollout.Recreate
-	v.object()
+	v.object(nil)
 }
 
 func rolling(v value, p *rollout.Plan, a App) {
 	p.Strategy = rollout.Rolling
-	o := v.object("maxSurge", "maxUnavailable")
-	p.MaxUnavailable = o.whole("maxUnavailable", 0, 0, MaxReplicas)
+	o := v.object(rollingShape)
+	p.MaxUnavailable = o.whole("maxUnavailable", 0)
 	surge := 1
 	if p.MaxUnavailable > 0 {
 		surge = 0
 	}
-	p.MaxSurge = o.whole("maxSurge", surge, 0, MaxReplicas)
+	p.MaxSurge = o.whole("maxSurge", surge)
 	if p.MaxSurge == 0 && p.MaxUnavailable == 0 {
 		v.wrong("maxSurge and maxUnavailable are both 0, so nothing could ever be replaced", "write maxSurge: 1")
 	}
@@ -102,7 +99,7 @@ func rolling(v value, p *rollout.Plan, a App) {
 
 func blueGreen(v value, p *rollout.Plan, _ App) {
 	p.Strategy = rollout.BlueGreen
-	o := v.object("switch", "holdBack")
+	o := v.object(blueGreenShape)
 	p.HoldBack = o.duration("holdBack", defaultHoldBack)
 	if f, ok := o.get("switch"); ok {
 		s, ok := f.text()
@@ -116,7 +113,7 @@ func blueGreen(v value, p *rollout.Plan, _ App) {
 func canary(v value, p *rollout.Plan, _ App) {
 	p.Strategy = rollout.Canary
 	p.Steps = slices.Clone(defaultSteps)
-	o := v.object("steps")
+	o := v.object(canaryShape)
 	f, ok := o.get("steps")
 	if !ok {
 		return
@@ -144,16 +141,16 @@ func canary(v value, p *rollout.Plan, _ App) {
 
 // step reads one step; a step that names no weight keeps the one before.
 func step(v value, before int) rollout.Step {
-	o := v.object("weight", "match", "mirror", "pause")
+	o := v.object(stepShape)
 	s := rollout.Step{Weight: before}
 	if f, ok := o.get("weight"); ok {
-		n, ok := f.whole(0, 100)
+		n, ok := f.whole(stepShape.bounds("weight"))
 		if !ok {
 			return s
 		}
 		s.Weight = n
 	}
-	s.Mirror = o.whole("mirror", 0, 0, 100)
+	s.Mirror = o.whole("mirror", 0)
 	if f, ok := o.get("pause"); ok {
 		if show(f.node) == "manual" {
 			s.Manual = true
@@ -162,7 +159,7 @@ func step(v value, before int) rollout.Step {
 		}
 	}
 	if f, ok := o.get("match"); ok {
-		m := f.object("header", "cookie")
+		m := f.object(matchShape)
 		header, headers := m.texts("header")
 		cookie, cookies := m.texts("cookie")
 		s.Match = &rollout.Match{Header: header, Cookie: cookie}

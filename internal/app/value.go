@@ -92,6 +92,10 @@ func (v value) items() []value {
 	for i, n := range v.node.Content {
 		path := fmt.Sprintf("%s[%d]", v.path, i)
 		v.p.lines[path] = n.Line
+		if one := (value{node: plain(n), path: path, line: n.Line, p: v.p}); isNull(one.node) {
+			one.wrong("is empty", "write a value, or take it out")
+			continue
+		}
 		all = append(all, value{node: plain(n), path: path, line: n.Line, p: v.p})
 	}
 	return all

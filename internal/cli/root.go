@@ -25,6 +25,7 @@ import (
 	"gapless.dev/gapless/internal/cli/probe"
 	"gapless.dev/gapless/internal/cli/report"
 	"gapless.dev/gapless/internal/cli/scale"
+	"gapless.dev/gapless/internal/cli/schema"
 	"gapless.dev/gapless/internal/cli/shell"
 	"gapless.dev/gapless/internal/cli/status"
 	"gapless.dev/gapless/internal/cli/uninstall"
@@ -129,7 +130,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	add("roll", scale.New(sh))
 	add("see", status.New(sh), plan.New(sh), report.New(sh))
 	add("prove", demo.New(sh), probe.New(), lint.New(sh))
-	add("run", up.New(sh), wrap.New())
+	add("run", up.New(sh), wrap.New(), schema.New(sh))
 	add("kube", install.New(sh), adopt.New(sh), eject.New(sh), uninstall.New(sh), controller.New(sh))
 	for _, c := range demo.Hidden(sh) {
 		root.AddCommand(c)

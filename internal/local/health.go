@@ -96,16 +96,16 @@ func (p *prober) once(ctx context.Context) error {
 
 func (p *prober) run(ctx context.Context) error {
 	c := p.exec()
-	cmd := exec.CommandContext(ctx, p.check.Exec[0], p.check.Exec[1:]...)
+	cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
 	cmd.Dir, cmd.Env = c.dir, c.env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	out, err := cmd.CombinedOutput()
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s did not end within %v", p.check.Exec[0], p.check.Timeout)
+		return fmt.Errorf("%s did not end within %v", c.argv[0], p.check.Timeout)
 	case err != nil && len(out) > 0:
-		return fmt.Errorf("%s: %w: %.200s", p.check.Exec[0], err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("%s: %w: %.200s", c.argv[0], err, strings.TrimSpace(string(out)))
 	}
 	return err
 }

@@ -67,7 +67,9 @@ func TestProber_AsksOverHTTPTCPAndByCommand(t *testing.T) {
 		if addr == "" {
 			addr = s.Listener.Addr().String()
 		}
-		err := newProber(c.check, addr, exec, time.Now()).once(t.Context())
+		run := exec()
+		run.argv = c.check.Exec
+		err := newProber(c.check, addr, func() command { return run }, time.Now()).once(t.Context())
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v", c.name, err)
 		}

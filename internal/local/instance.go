@@ -99,6 +99,9 @@ func (i *instance) bringUp(ctx context.Context) error {
 	if err := i.takePorts(); err != nil {
 		return err
 	}
+	if err := i.svc.writeConfig(i.plate); err != nil {
+		return err
+	}
 	for n, h := range i.plate.Helpers {
 		if p := i.helper(n); p != nil && !p.ended() {
 			continue // it outlived the process
@@ -156,9 +159,11 @@ func (i *instance) keep(ctx context.Context, adopted bool) error {
 	defer cancel()
 	health := i.svc.app.Health
 	p := i.process()
-	exec := func() command { return i.command(nil, nil, "") }
-	readiness := newProber(health.Ready, i.addr(health.Ready.Port), exec, p.since)
-	liveness := newProber(health.Live, i.addr(health.Live.Port), exec, time.Now())
+	exec := func(c app.Check) func() command {
+		return func() command { return i.command(c.Exec, nil, "") }
+	}
+	readiness := newProber(health.Ready, i.addr(health.Ready.Port), exec(health.Ready), p.since)
+	liveness := newProber(health.Live, i.addr(health.Live.Port), exec(health.Live), time.Now())
 	liveness.well = true
 	readiness.well = !readiness.check.Set()
 	began, pause, deadline := false, eager, p.since.Add(health.Startup)

@@ -39,6 +39,7 @@ func (s *service) prune() {
 			delete(s.book.Templates, v)
 		}
 	}
+	s.pruneConfig()
 }
 
 func (s *service) scaleTo(ctx context.Context, n int, by string) (Report, error) {

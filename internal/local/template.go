@@ -22,14 +22,15 @@ type template struct {
 	Dir     string            `json:"dir,omitempty"`
 	Env     map[string]string `json:"env,omitempty"`
 	Helpers []app.Helper      `json:"helpers,omitempty"`
+	Config  []app.ConfigFile  `json:"config,omitempty"`
 }
 
 func templateOf(a app.App) template {
-	return template{Command: a.Command, Dir: a.Dir, Env: a.Env, Helpers: a.Helpers}
+	return template{Command: a.Command, Dir: a.Dir, Env: a.Env, Helpers: a.Helpers, Config: a.Config}
 }
 
 func (t template) equal(o template) bool {
-	return slices.Equal(t.Command, o.Command) && t.Dir == o.Dir && maps.Equal(t.Env, o.Env) &&
+	return slices.Equal(t.Command, o.Command) && t.Dir == o.Dir && maps.Equal(t.Env, o.Env) && slices.Equal(t.Config, o.Config) &&
 		(len(t.Helpers) == 0 && len(o.Helpers) == 0 || reflect.DeepEqual(t.Helpers, o.Helpers))
 }
 
@@ -44,12 +45,17 @@ const (
 
 // command fills a template's words and variables in for this instance.
 func (i *instance) command(argv []string, env map[string]string, log string) command {
-	a, have := i.svc.app, i.portsNow()
-	expand := func(word string) string { return a.Expand(word, i.version, have) }
+	a, have, config := i.svc.app, i.portsNow(), i.svc.configDir(i.plate)
+	expand := func(word string) string {
+		return a.Expand(word, app.Setting{Version: i.version, Ports: have, Config: config})
+	}
 	vars := map[string]string{
 		markState: i.svc.mark, markInstance: i.id, envVersion: string(i.version), "GAPLESS_APP": a.Name,
 		// The proxy has taken the process out, and its last answer has left, before it gets SIGTERM: there is nothing to drain for.
 		envDrain: "0s",
+	}
+	if config != "" {
+		vars[envConfig] = config
 	}
 	if a.Stop.Grace >= 10*time.Second { // less has no room for a service's own budget
 		vars[envGrace] = a.Stop.Grace.String()
@@ -108,7 +114,7 @@ func inDir(word, dir string) string {
 
 // missing tells what of a template cannot be started, in words with the fix; "" when all is there.
 func (s *service) missing(t template, v rollout.Version) string {
-	expand := func(word string) string { return s.app.Expand(word, v, nil) }
+	expand := func(word string) string { return s.app.Expand(word, app.Setting{Version: v}) }
 	dir := expand(s.workDir(t))
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return "apps." + s.app.Name + ".dir: there is no folder " + dir + ": make it, or name another"

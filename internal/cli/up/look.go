@@ -4,10 +4,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,6 +31,10 @@ func (l *look) wrong(field, value, what, fix string) {
 
 func (l *look) at(a app.App) {
 	l.command(a)
+	l.secrets("", a.Secrets)
+	for i, h := range a.Helpers {
+		l.secrets("helpers["+strconv.Itoa(i)+"].", h.Secrets)
+	}
 	l.tls(a)
 	for _, p := range a.Ports {
 		l.port(p)
@@ -37,14 +43,24 @@ func (l *look) at(a app.App) {
 
 func (l *look) command(a app.App) {
 	// {port} is not known yet; it stands in arguments, and hardly in the name of a program.
-	dir, program := a.Expand(a.Dir, a.Version, nil), a.Expand(a.Command[0], a.Version, nil)
+	if len(a.Command) == 0 {
+		l.wrong("command", "", "is missing: one machine runs processes, and image is for a cluster", `write the program and its arguments as a list: command: ["./bin/api-{version}"]`)
+		return
+	}
+	expand := func(word string) string { return a.Expand(word, app.Setting{Version: a.Version}) }
+	dir, program := expand(a.Dir), expand(a.Command[0])
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		l.wrong("dir", dir, "there is no such folder", "make it, or name one that is there")
 		return
 	}
 	l.program("command[0]", program, dir)
 	for i, h := range a.Helpers {
-		l.program("helpers["+strconv.Itoa(i)+"].command[0]", a.Expand(h.Command[0], a.Version, nil), dir)
+		field := "helpers[" + strconv.Itoa(i) + "].command"
+		if len(h.Command) == 0 {
+			l.wrong(field, "", "is missing: one machine runs processes, and image is for a cluster", "write the program and its arguments as a list")
+			continue
+		}
+		l.program(field+"[0]", expand(h.Command[0]), dir)
 	}
 }
 
@@ -72,9 +88,18 @@ func (l *look) program(field, program, dir string) {
 	}
 }
 
+// secrets come from our own environment here, which every process is given.
+func (l *look) secrets(prefix string, all map[string]app.SecretKey) {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if _, set := os.LookupEnv(name); !set {
+			l.wrong(prefix+"env."+name, "", "comes from the Secret "+all[name].Secret+" on a cluster, and from Gapless' own environment on one machine, where it is not set", "export "+name+"=... before gapless up")
+		}
+	}
+}
+
 func (l *look) tls(a app.App) {
-	if a.TLS == (app.TLS{}) {
-		return
+	if a.TLS.Cert == "" {
+		return // a Secret is for a cluster
 	}
 	missing := false
 	for _, f := range [][2]string{{"tls.cert", a.TLS.Cert}, {"tls.key", a.TLS.Key}} {

@@ -110,6 +110,9 @@ func Load(name string) (app.File, string, error) {
 			prefix = ""
 		}
 		settle(&f.Apps[i], dir)
+		readConfig(&f.Apps[i], dir, func(field, value, what, fix string) {
+			problems.Add(f.Lines, prefix+field, value, what, fix)
+		})
 		(&look{problems, f.Lines, prefix, f.Bind}).at(f.Apps[i])
 	}
 	return f, dir, problems.ErrorOrNil()
@@ -128,6 +131,33 @@ func readFile(name string) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, largest))
+}
+
+// longestConfig is what a ConfigMap can hold, so that a file that runs here runs on a cluster.
+const longestConfig = 1 << 20
+
+// readConfig puts the text of config files in the place of their names.
+func readConfig(a *app.App, dir string, wrong func(field, value, what, fix string)) {
+	total := 0
+	for i := range a.Config {
+		c := &a.Config[i]
+		if c.File != "" {
+			name := c.File
+			if !filepath.IsAbs(name) {
+				name = filepath.Join(dir, name)
+			}
+			text, err := readFile(name)
+			if err != nil {
+				wrong("config."+c.Name+".file", c.File, "cannot be read: "+reason(err), "name a file that is there, seen from the folder of this file")
+				continue
+			}
+			c.Text, c.File = string(text), ""
+		}
+		total += len(c.Text)
+	}
+	if total > longestConfig {
+		wrong("config", "", fmt.Sprintf("the files have %d bytes together, more than the %d that a cluster keeps", total, longestConfig), "put large files into the image, or beside the program")
+	}
 }
 
 // settle makes paths count from the folder of the app file.
