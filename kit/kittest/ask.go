@@ -2,8 +2,10 @@ package kittest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -11,11 +13,10 @@ import (
 
 // answer is what one health check, or other single question, got.
 type answer struct {
-	at      time.Time // when it was asked
-	took    time.Duration
-	status  int
-	version string
-	err     error
+	at     time.Time // when it was asked
+	took   time.Duration
+	status int
+	err    error
 }
 
 func (a answer) ok() bool { return a.err == nil && a.status >= 200 && a.status < 300 }
@@ -25,9 +26,21 @@ func (a answer) unready() bool { return a.err != nil || a.status < 200 || a.stat
 
 func (a answer) String() string {
 	if a.err != nil {
-		return a.err.Error()
+		return cause(a.err)
 	}
 	return fmt.Sprint(a.status)
+}
+
+// cause is an error without the request that it came of, which the reader knows.
+func cause(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return fmt.Sprintf("%s: %v", op.Op, op.Err)
+	}
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+		err = next
+	}
+	return err.Error()
 }
 
 // patience is how long a health check may take: a kubelet's default.
@@ -44,7 +57,25 @@ func once(timeout time.Duration) *http.Client {
 	}
 }
 
-// ask asks once, on a new connection, as a kubelet does.
+// health asks one health endpoint: a path, or TCP, or GRPC.
+func health(ctx context.Context, addr, path string) answer {
+	switch path {
+	case TCP:
+		a := answer{at: time.Now(), status: http.StatusOK}
+		c, err := (&net.Dialer{Timeout: 3 * patience}).DialContext(ctx, "tcp", addr)
+		if a.err = err; err == nil {
+			c.Close()
+		}
+		a.took = time.Since(a.at)
+		return a
+	case GRPC:
+		return askGRPC(ctx, addr)
+	}
+	return ask(ctx, "http://"+addr+path)
+}
+
+// ask asks once, on a new connection, as a kubelet does. It waits a little
+// longer: what was too late is for the rule to say.
 func ask(ctx context.Context, url string) answer {
 	a := answer{at: time.Now()}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -53,31 +84,67 @@ func ask(ctx context.Context, url string) answer {
 		return a
 	}
 	req.Header.Set("User-Agent", "kube-probe/1.37") // or a drain would take it for a customer
-	resp, err := once(patience).Do(req)
+	resp, err := once(3 * patience).Do(req)
 	a.took = time.Since(a.at)
 	if err != nil {
 		a.err = err
 		return a
 	}
 	defer resp.Body.Close()
-	_, a.err = io.Copy(io.Discard, resp.Body)
-	a.status, a.version = resp.StatusCode, resp.Header.Get("Gapless-Version")
+	_, a.err = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
+	a.status = resp.StatusCode
 	return a
 }
 
+// ready asks an instance's readiness once.
+func (s *Session) ready(ctx context.Context, in Instance) answer {
+	return health(ctx, in.HealthAddr(), s.Spec.ReadyPath)
+}
+
+// open asks on the service's own port whether anybody listens.
+func (s *Session) open(ctx context.Context, in Instance) answer {
+	switch s.Spec.ReadyPath {
+	case TCP:
+		return health(ctx, in.Addr(), TCP)
+	case GRPC:
+		return askGRPC(ctx, grpcAddr(in))
+	}
+	if s.Spec.onlyGRPC() {
+		return askGRPC(ctx, in.Addr())
+	}
+	return ask(ctx, "http://"+in.Addr()+s.Spec.ReadyPath)
+}
+
+// request asks what the load asks for, once.
+func (s *Session) request(ctx context.Context, in Instance) answer {
+	if s.Spec.onlyGRPC() {
+		return askGRPC(ctx, in.Addr())
+	}
+	return ask(ctx, "http://"+in.Addr()+s.Spec.Path)
+}
+
+// asked is the question in words.
+func (s *Session) asked(in Instance, path string) string {
+	switch path {
+	case TCP:
+		return "connect to " + in.HealthAddr()
+	case GRPC:
+		return "gRPC health at " + in.HealthAddr()
+	}
+	return "GET http://" + in.HealthAddr() + path
+}
+
 // poll asks again and again until the context ends, and then gives all answers.
-func poll(ctx context.Context, every time.Duration, url string) func() []answer {
+func poll(ctx context.Context, every time.Duration, one func(context.Context) answer) func() []answer {
 	var answers []answer
 	var polling sync.WaitGroup
 	polling.Go(func() {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
-		for {
-			a := ask(context.WithoutCancel(ctx), url)
-			answers = append(answers, a)
+		for ctx.Err() == nil {
+			answers = append(answers, one(context.WithoutCancel(ctx)))
 			select {
 			case <-ctx.Done():
-				return
 			case <-tick.C:
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,7 +16,14 @@ import (
 // ownGroup gives the program a process group, so that its children are known.
 func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
-func killGroup(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+func killGroup(group int) { _ = syscall.Kill(-group, syscall.SIGKILL) }
+
+// killMarked ends what of the instance has left its group.
+func killMarked(mark string) {
+	for _, pid := range members(-1, mark) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
 
 func exitOf(state *os.ProcessState, err error) Exit {
 	exit := Exit{Code: -1, At: time.Now()}
@@ -30,14 +38,15 @@ func exitOf(state *os.ProcessState, err error) Exit {
 	return exit
 }
 
-// groupMembers are the processes of a group. Where there is no /proc it says
-// the group's number if anybody is in it.
-func groupMembers(group int) []int {
-	if syscall.Kill(-group, 0) != nil {
-		return nil
-	}
+// members are the processes of an instance: those of its group, and those that
+// have its mark in their environment. Where there is no /proc it says the
+// group's number if anybody is in it.
+func members(group int, mark string) []int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	if len(stats) == 0 {
+		if syscall.Kill(-group, 0) != nil {
+			return nil
+		}
 		return []int{group}
 	}
 	var members []int
@@ -47,9 +56,9 @@ func groupMembers(group int) []int {
 			continue
 		}
 		// pid (name) state ppid pgrp ...; the name may hold anything.
-		_, rest, _ := strings.Cut(string(text), ") ")
+		_, rest, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')')+1:]), " ")
 		fields := strings.Fields(rest)
-		if len(fields) < 3 || fields[0] == "Z" || fields[2] != strconv.Itoa(group) {
+		if len(fields) < 3 || fields[0] == "Z" || fields[2] != strconv.Itoa(group) && !marked(filepath.Dir(path), mark) {
 			continue
 		}
 		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
@@ -57,4 +66,10 @@ func groupMembers(group int) []int {
 		}
 	}
 	return members
+}
+
+// marked looks for a mark in the environment that a process was started with.
+func marked(dir, mark string) bool {
+	environ, err := os.ReadFile(filepath.Join(dir, "environ"))
+	return err == nil && slices.Contains(strings.Split(string(environ), "\x00"), mark)
 }

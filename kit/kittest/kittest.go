@@ -24,6 +24,7 @@ type Rule struct {
 	Must  bool     // false: should; a service that fails it still loses nothing
 	Why   string   // what is lost otherwise
 	Fix   string   // what to do about it
+	How   string   // how it is tried, in one sentence
 	Needs []string // rules without which this one cannot be judged
 	Run   func(ctx context.Context, s *Session) Result
 }
@@ -72,8 +73,8 @@ type Instance interface {
 	Exited() <-chan struct{}
 	// Exit is how it ended; meaningful after Exited.
 	Exit() Exit
-	// Logs is the end of what it wrote to stdout and stderr.
-	Logs() string
+	// Lines is the end of what it wrote to stdout and stderr.
+	Lines() []Line
 	// Report is its drain report; empty if there is none.
 	Report() []byte
 	// Orphans says which processes of the instance outlived the first one.
@@ -89,82 +90,8 @@ type Exit struct {
 	At     time.Time
 }
 
-// Readiness is what a service declares to answer while it drains; the words
-// are kit's.
-type Readiness string
-
-const (
-	// Flip: outside 200-399 within a second. The default.
-	Flip Readiness = "Flip"
-	// ServeTerminating: 2xx for as long as new connections are accepted.
-	ServeTerminating Readiness = "ServeTerminating"
-)
-
-// Spec is what is declared of a service. The zero value of a field means its
-// default, or that the service has no such thing.
-type Spec struct {
-	Path      string    // what the load asks for; default "/"
-	ReadyPath string    // default "/readyz"
-	LivePath  string    // default "/livez"
-	Readiness Readiness // default Flip
-
-	Grace   time.Duration // until the platform kills; default 30 s
-	PreStop time.Duration // how much of it passes before SIGTERM; default 0
-	Drain   time.Duration // how long after SIGTERM traffic may come; default 5 s
-	Close   time.Duration // kept for closing; default 3 s
-	Margin  time.Duration // kept for the exit itself; default 2 s
-
-	Startup time.Duration // how long it may take to get ready; default 60 s
-	Rate    float64       // requests per second; default 100
-	Edges   int           // how often Z10 stops the service; default 20
-
-	SlowPath   string   // a GET that takes long, with {duration} (2.5s) or {ms} (2500) in it; default: slow uploads to Path
-	SlowStart  []string // environment that makes the start take 5 s or more, for Z16
-	HTTP2      bool     // speaks HTTP/2 without TLS on Addr
-	EventPath  string   // a stream of server-sent events
-	SocketPath string   // a WebSocket
-	Version    string   // what Gapless-Version should say; default: anything
-
-	// Judges replace or add the judgement of rules that need to know the
-	// service: Z12 (gRPC), Z17, Z18 and Z19.
-	Judges map[string]func(ctx context.Context, s *Session) Result
+// Line is a line that an instance wrote, and when it was read.
+type Line struct {
+	At   time.Time
+	Text string
 }
-
-func (s Spec) withDefaults() Spec {
-	text := func(field *string, value string) {
-		if *field == "" {
-			*field = value
-		}
-	}
-	span := func(field *time.Duration, value time.Duration) {
-		if *field == 0 {
-			*field = value
-		}
-	}
-	text(&s.Path, "/")
-	text(&s.ReadyPath, "/readyz")
-	text(&s.LivePath, "/livez")
-	if s.Readiness == "" {
-		s.Readiness = Flip
-	}
-	span(&s.Grace, 30*time.Second)
-	span(&s.Drain, 5*time.Second)
-	span(&s.Close, 3*time.Second)
-	span(&s.Margin, 2*time.Second)
-	span(&s.Startup, 60*time.Second)
-	if s.Rate == 0 {
-		s.Rate = 100
-	}
-	if s.Edges == 0 {
-		s.Edges = 20
-	}
-	return s
-}
-
-// inFlight is the time that remains for requests in flight.
-func (s Spec) inFlight() time.Duration {
-	return max(time.Second, s.Grace-s.PreStop-s.Drain-s.Close-s.Margin)
-}
-
-// killed is when, after SIGTERM, the platform would kill.
-func (s Spec) killed() time.Duration { return s.Grace - s.PreStop }

@@ -1,16 +1,47 @@
 package kittest
 
 import (
-	"maps"
+	"context"
+	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"gapless.dev/kit"
+	"gapless.dev/kit/kittest/faulty"
 )
 
-// target is this binary as the service of that name.
+// The test binary is also the services that are judged: with this set it is
+// the one of that name.
+const serveEnv = "KITTEST_SERVE"
+
+func TestMain(m *testing.M) {
+	name := os.Getenv(serveEnv)
+	if name == "swap" {
+		swap(os.Getenv("PORT"))
+		os.Exit(1)
+	}
+	if fault, err := faulty.Find(name); err == nil {
+		os.Exit(fault.Serve())
+	}
+	os.Exit(m.Run())
+}
+
+// swap is a service that has changed one line.
+func swap(port string) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/ready", kit.Readyz)
+	mux.HandleFunc("/healthz", kit.Livez)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello") })
+	fmt.Println(kit.ListenAndServe("127.0.0.1:"+port, mux))
+}
+
+// target is this binary as the service of that name, with nothing left to
+// guess.
 func target(t *testing.T, name string) *Command {
 	t.Helper()
 	self, err := os.Executable()
@@ -21,116 +52,222 @@ func target(t *testing.T, name string) *Command {
 		Path: self,
 		Env:  []string{serveEnv + "=" + name, "GAPLESS_VERSION=1.0.0"},
 		Declared: Spec{
-			Grace: 9 * time.Second, Drain: 1500 * time.Millisecond,
-			SlowPath: "/slow?for={duration}", SlowStart: []string{"SLOW_START=5s"},
-			EventPath: "/events", SocketPath: "/socket", HTTP2: true,
-			Version: "1.0.0", Edges: 3, Startup: 20 * time.Second,
+			Grace: 9 * time.Second, Drain: 1500 * time.Millisecond, Startup: 40 * time.Second,
+			SlowPath: "/slow?for={duration}", SlowStart: []string{"SLOW_START=5s"}, DepsDown: []string{"DB=nowhere"},
+			EventPath: "/events", SocketPath: "/socket", HTTP2: true, GRPC: true,
+			DependPath: "/slow-db?for={duration}", CountPath: "/count",
+			Version: "1.0.0", Edges: 2, Rate: 50, Brief: true,
 		},
 	}
 }
 
 func TestConform_AServiceWithKitKeepsEveryRule(t *testing.T) {
 	t.Parallel()
-	Conform(t, target(t, "good"))
+	good := target(t, "good")
+	good.Declared.Brief, good.Declared.Stops = false, 2
+	for _, r := range judged(t, good).Results {
+		if r.Status != Pass {
+			t.Errorf("%s: %s: %s\n  %s", r.ID, r.Status, r.Why, strings.Join(r.Evidence, "\n  "))
+		}
+	}
 }
 
 func TestConform_TheSwapAloneKeepsEveryRule(t *testing.T) {
 	t.Parallel()
 	swap := target(t, "swap")
 	swap.SamePort = true
-	swap.Declared.ReadyPath, swap.Declared.LivePath = "/ready", "/healthz"
-	swap.Declared.SlowStart = nil
-	swap.Declared.HTTP2 = false
-	swap.Declared.SlowPath = "" // as for a foreign service: slow uploads
+	swap.Declared = Spec{ // as for a foreign service: slow uploads
+		Grace: 9 * time.Second, Drain: 1500 * time.Millisecond, Startup: 40 * time.Second, Edges: 2, Rate: 50,
+		ReadyPath: "/ready", LivePath: "/healthz", Version: "1.0.0",
+	}
 	Conform(t, swap)
 }
 
-// TestJudge_ABrokenServiceFailsExactlyTheRuleItBreaks leaves out Z10, which a
-// single wrong thing hardly breaks alone.
-func TestJudge_ABrokenServiceFailsExactlyTheRuleItBreaks(t *testing.T) {
+// TestJudge_NamesTheFirstCause: for each rule there is a service that breaks
+// it, and nothing that comes before it.
+func TestJudge_NamesTheFirstCause(t *testing.T) {
 	t.Parallel()
-	rules := []string{"Z1", "Z2", "Z3", "Z4", "Z5", "Z6", "Z7", "Z8", "Z9", "Z11", "Z13", "Z14", "Z15", "Z16", "Z20", "Z21", "Z22"}
-	want := map[string]string{
-		"naive":           "Z1",
-		"live-is-ready":   "Z2",
-		"ready-too-early": "Z3",
-		"always-ready":    "Z4",
-		"closes-idle":     "Z7",
-		"no-goodbye":      "Z8",
-		"drops-slow":      "Z9",
-		"no-last-word":    "Z11",
-		"exit-code":       "Z13",
-		"lingers":         "Z14",
-		"second-term":     "Z15",
-		"deaf-start":      "Z16",
-		"orphan":          "Z20",
-		"nameless":        "Z21",
-		"silent":          "Z22",
+	var faults []faulty.Fault
+	broken := make(map[string]bool)
+	for _, f := range faulty.Faults() {
+		if f.Rule != "" {
+			faults = append(faults, f)
+			broken[f.Rule] = true
+		}
 	}
-	results := judgeAll(t, slices.Sorted(maps.Keys(want)), rules)
-	for service, rule := range want {
-		t.Run(service, func(t *testing.T) {
-			var failed []string
-			for _, r := range results[service] {
-				if r.Status == Fail {
-					failed = append(failed, r.ID)
-					t.Logf("%s: %s\n  %s", r.ID, r.Why, strings.Join(r.Evidence, "\n  "))
-				}
-				blocked := strings.HasPrefix(r.Why, "blocked by ")
-				if r.ID == "Z9" && blocked != (rule == "Z1" || rule == "Z3") {
-					t.Errorf("after %s failed, Z9: %s %q", rule, r.Status, r.Why)
-				}
-			}
-			if got := strings.Join(failed, " "); got != rule {
-				t.Errorf("%s failed %q, want %s", service, got, rule)
-			}
-		})
+	for _, rule := range Rules() {
+		if !broken[rule.ID] {
+			t.Errorf("there is no service that breaks %s", rule.ID)
+		}
 	}
+	judgeAll(t, faults, func(f faulty.Fault, j Judgement) {
+		var failed []string
+		for _, r := range j.Results {
+			if r.Status == Fail {
+				failed = append(failed, r.ID)
+				t.Logf("%s: %s: %s\n  %s", f.Name, r.ID, r.Why, strings.Join(r.Evidence, "\n  "))
+			}
+			blocked := strings.HasPrefix(r.Why, "blocked by ")
+			if r.ID == "Z9" && blocked != (f.Rule == "Z1" || f.Rule == "Z3") {
+				t.Errorf("%s: Z9: %s %q", f.Name, r.Status, r.Why)
+			}
+		}
+		if len(failed) == 0 || failed[0] != f.Rule {
+			t.Errorf("%s failed %v, want %s first", f.Name, failed, f.Rule)
+		}
+		if alone := strings.HasPrefix(f.Name, "z") && f.Name != "z5"; alone && len(failed) > 1 {
+			t.Errorf("%s failed %v, and does only one thing wrong", f.Name, failed)
+		}
+	})
 }
 
 // judgeAll judges several services at a time, whatever the number of CPUs:
 // most of the time they wait.
-func judgeAll(t *testing.T, services, rules []string) map[string][]Result {
+func judgeAll(t *testing.T, faults []faulty.Fault, each func(faulty.Fault, Judgement)) {
 	t.Helper()
-	results := make(map[string][]Result)
 	var mu sync.Mutex
 	var judging sync.WaitGroup
 	places := make(chan struct{}, 8)
-	for _, service := range services {
+	for _, fault := range faults {
 		judging.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
-			one := Judge(t.Context(), target(t, service), nil, rules...)
+			var only []string
+			if fault.Rule != "Z10" { // which costs more than all others
+				for _, rule := range slices.DeleteFunc(Rules(), func(r Rule) bool { return r.ID == "Z10" }) {
+					only = append(only, rule.ID)
+				}
+			}
+			j := judged(t, target(t, fault.Name), only...)
 			mu.Lock()
 			defer mu.Unlock()
-			results[service] = one
+			each(fault, j)
 		})
 	}
 	judging.Wait()
-	return results
 }
 
-func TestJudge_WithoutADrainTrafficIsLost(t *testing.T) {
+func judged(t *testing.T, target *Command, only ...string) Judgement {
+	t.Helper()
+	if err := target.Declared.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	return Judge(t.Context(), target, Watch{}, only...)
+}
+
+func TestJudge_CountsWhatAStopCosts(t *testing.T) {
 	t.Parallel()
-	results := Judge(t.Context(), target(t, "no-drain"), nil, "Z5")
-	if Passed(results) {
-		t.Errorf("got %+v", results)
+	j := judged(t, target(t, "talk"), "Z5")
+	cause, failed := j.Cause()
+	if !failed || cause.ID != "Z5" || j.Traffic.Lost == 0 || j.Traffic.Requests < j.Traffic.Lost || j.Traffic.Stops != 1 || j.Start <= 0 {
+		t.Errorf("cause %s, %+v, start %v", cause.ID, j.Traffic, j.Start)
+	}
+	text := story(j.Timeline)
+	for _, want := range []string{"started", "ready", "SIGTERM", "not ready any more", "nobody accepts connections any more", "first request lost: refused: our SYN was answered by RST"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the timeline does not say %q:\n%s", want, text)
+		}
+	}
+	if !slices.IsSortedFunc(j.Timeline, func(a, b Event) int { return int(a.At - b.At) }) {
+		t.Errorf("not in the order of time:\n%s", text)
 	}
 }
 
 func TestJudge_RunsOnlyWhatWasAskedForAndWhatItNeeds(t *testing.T) {
 	t.Parallel()
 	var ids []string
-	Judge(t.Context(), target(t, "good"), func(r Result) { ids = append(ids, r.ID) }, "Z14")
+	Judge(t.Context(), target(t, "good"), Watch{Result: func(r Result) { ids = append(ids, r.ID) }}, "Z14")
 	if got := strings.Join(ids, " "); got != "Z3 Z1 Z14" {
 		t.Errorf("judged %q", got)
+	}
+}
+
+func TestJudge_CancelledLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	watched := &watched{Target: target(t, "good")}
+	j := Judge(ctx, watched, Watch{Doing: func(what string) {
+		if strings.Contains(what, "SIGTERM") {
+			cancel()
+		}
+	}})
+	for _, r := range j.Results {
+		if r.Status != Skip {
+			t.Errorf("%s: %s: %s", r.ID, r.Status, r.Why)
+		}
+	}
+	if len(watched.started) != 1 {
+		t.Errorf("%d instances", len(watched.started))
+	}
+	for _, in := range watched.started {
+		if left := in.Orphans(); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	}
+}
+
+// watched is a target that remembers what it started.
+type watched struct {
+	Target
+	started []Instance
+}
+
+// Start starts and remembers.
+func (w *watched) Start(ctx context.Context, env ...string) (Instance, error) {
+	in, err := w.Target.Start(ctx, env...)
+	if err == nil {
+		w.started = append(w.started, in)
+	}
+	return in, err
+}
+
+func TestJudge_WhatDoesNotStartSaysWhy(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		target Command
+		says   string
+	}{
+		{Command{Path: "/nowhere/at-all"}, "/nowhere/at-all"},
+		{Command{Path: "sh", Args: []string{"-c", "echo no database; exit 4"}}, "exited with 4 before it was ready; it said:\n  no database"},
+		{Command{Path: "sleep", Args: []string{"60"}, Declared: Spec{Startup: time.Second}}, "not ready after 1s: GET http://127.0.0.1:"},
+	} {
+		j := Judge(t.Context(), &test.target, Watch{})
+		if cause, _ := j.Cause(); cause.ID != "Z3" || !strings.Contains(cause.Why, test.says) {
+			t.Errorf("%+v, want Z3 to say %q", cause, test.says)
+		}
+		for _, r := range j.Results[1:] {
+			if r.Status != Skip || r.Why != "blocked by Z3" {
+				t.Errorf("%s: %s: %s", r.ID, r.Status, r.Why)
+			}
+		}
+	}
+}
+
+func TestSpec_RefusesABudgetThatDoesNotFit(t *testing.T) {
+	for _, test := range []struct {
+		spec Spec
+		says string
+	}{
+		{Spec{}, ""},
+		{Spec{Drain: 10 * time.Second, PreStop: 10 * time.Second}, ""},
+		{Spec{Grace: 5 * time.Second}, "give at least 11s"},
+		{Spec{Drain: -time.Second}, "cannot be negative"},
+		{Spec{Readiness: "Sometimes"}, "give Flip or ServeTerminating"},
+		{Spec{Rate: -1}, "above 0"},
+		{Spec{Edges: 5000}, "give 1 to 1000"},
+	} {
+		err := test.spec.Validate()
+		if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%+v: %v, want %q", test.spec, err, test.says)
+		}
 	}
 }
 
 func TestRules_AreWholeAndInAnOrderThatCanBeJudged(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, rule := range Rules() {
-		if rule.ID == "" || rule.Title == "" || rule.Why == "" || rule.Fix == "" || rule.Run == nil || seen[rule.ID] {
+		if rule.ID == "" || rule.Title == "" || rule.Why == "" || rule.Fix == "" || rule.How == "" || rule.Run == nil || seen[rule.ID] {
 			t.Errorf("rule %q is not whole, or there twice", rule.ID)
 		}
 		for _, need := range rule.Needs {
@@ -139,6 +276,19 @@ func TestRules_AreWholeAndInAnOrderThatCanBeJudged(t *testing.T) {
 			}
 		}
 		seen[rule.ID] = true
+	}
+}
+
+func TestIdle_ClosedByAgeIsNotClosedByTheStop(t *testing.T) {
+	start := time.Now()
+	at := func(opened, closed time.Duration) idleConn {
+		return idleConn{opened: start.Add(opened), closed: start.Add(closed)}
+	}
+	if age, yes := byAge([]idleConn{at(0, 5*time.Second), at(0, 5*time.Second), at(time.Second, 6*time.Second)}); !yes || age != 5*time.Second {
+		t.Errorf("each five seconds old: %v %v", age, yes)
+	}
+	if _, yes := byAge([]idleConn{at(0, 3*time.Second), at(0, 3*time.Second), at(time.Second, 3*time.Second)}); yes {
+		t.Error("all in one moment: taken for their age")
 	}
 }
 

@@ -56,12 +56,50 @@ func few(lines []string) []string {
 	return append(short, fmt.Sprintf("... and %d more, the last:", len(lines)-most+1), lines[len(lines)-1])
 }
 
-// hooked judges by the spec's own judge, or not at all.
-func hooked(id, need string) func(context.Context, *Session) Result {
-	return func(ctx context.Context, s *Session) Result {
-		if judge := s.Spec.Judges[id]; judge != nil {
-			return judge(ctx, s)
+// firstStop judges the first stop under load.
+func firstStop(judge func(*Session, *episode) Result) func(context.Context, *Session) Result {
+	return func(_ context.Context, s *Session) Result {
+		e, err := s.first()
+		if err != nil {
+			return fail(nil, "%v", err)
 		}
-		return skip("not judged: %s", need)
+		return told(e, judge(s, e))
 	}
+}
+
+// everyStop judges all stops under load, and tells the first that fails.
+func everyStop(judge func(*Session, *episode) Result) func(context.Context, *Session) Result {
+	return func(_ context.Context, s *Session) Result {
+		stops, err := s.stops()
+		if err != nil {
+			return fail(nil, "%v", err)
+		}
+		var first Result
+		for i, e := range stops {
+			one := judge(s, e)
+			if i == 0 {
+				first = one
+			}
+			if one.Status == Fail {
+				if len(stops) > 1 {
+					one.Why += fmt.Sprintf(" (in stop %d of %d)", e.number, len(stops))
+				}
+				return told(e, one)
+			}
+		}
+		if len(stops) > 1 && first.Status == Pass {
+			first.Why = fmt.Sprintf("in each of %d stops; in the first: %s", len(stops), first.Why)
+		}
+		return first
+	}
+}
+
+// told adds to a failure what the service itself said around the stop.
+func told(e *episode, r Result) Result {
+	if r.Status == Fail {
+		for _, line := range e.saidAround(4) {
+			r.Evidence = append(r.Evidence, line.String())
+		}
+	}
+	return r
 }

@@ -3,157 +3,139 @@ package kittest
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
-	"testing"
+	"syscall"
 	"time"
 )
 
 // Session is one judgement of one target. Rules share what they can: most of
-// them look at the same stop under load.
+// them look at the same stops under load.
 type Session struct {
 	Target Target
 	Spec   Spec
 
-	loaded func() (*episode, error)
+	watch   Watch
+	places  chan struct{} // one for each instance that may run
+	running sync.WaitGroup
+	first   func() (*episode, error)
+	more    func() ([]*episode, error)
+	idle    func() (idleStop, error)
+
+	mu   sync.Mutex
+	seen []*episode    // the stops under load, in the order in which they ended
+	late time.Duration // of this machine, at the worst
 }
 
-// NewSession prepares to judge the target. Nothing is started yet.
+// NewSession prepares to judge the target. Nothing is started yet. The context
+// bounds the life of everything that will be.
 func NewSession(ctx context.Context, target Target) *Session {
 	s := &Session{Target: target, Spec: target.Spec().withDefaults()}
-	s.loaded = sync.OnceValues(func() (*episode, error) { return s.stopUnderLoad(ctx) })
+	s.places = make(chan struct{}, s.Spec.Parallel)
+	s.first = sync.OnceValues(func() (*episode, error) { return s.stopUnderLoad(ctx, 1) })
+	s.more = sync.OnceValues(func() ([]*episode, error) { return s.stopAgain(ctx) })
+	s.idle = sync.OnceValues(func() (idleStop, error) { return s.stopIdle(ctx) })
 	return s
 }
 
-// Judge runs the rules one after the other and calls each, if not nil, after
-// every one. only limits it to some ids and those they need; none means all.
-// A rule that cannot be judged because an earlier one failed is skipped and
-// names it.
-func Judge(ctx context.Context, target Target, each func(Result), only ...string) []Result {
-	s := NewSession(ctx, target)
-	var results []Result
-	failed := make(map[string]bool)
-	for _, rule := range Rules() {
-		if len(only) > 0 && !slices.Contains(only, rule.ID) && !neededBy(rule.ID, only) {
-			continue
-		}
-		began := time.Now()
-		result := s.judge(ctx, rule, failed)
-		result.ID, result.Title, result.Must = rule.ID, rule.Title, rule.Must
-		result.Took = time.Since(began)
-		if result.Status == Fail {
-			failed[rule.ID] = true
-		}
-		results = append(results, result)
-		if each != nil {
-			each(result)
-		}
+// doing tells whoever watches.
+func (s *Session) doing(format string, args ...any) {
+	if s.watch.Doing != nil {
+		s.watch.Doing(fmt.Sprintf(format, args...))
 	}
-	return results
 }
 
-func neededBy(id string, only []string) bool {
-	for _, rule := range Rules() {
-		if slices.Contains(only, rule.ID) && slices.Contains(rule.Needs, id) {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *Session) judge(ctx context.Context, rule Rule, failed map[string]bool) Result {
-	for _, need := range rule.Needs {
-		if failed[need] {
-			return skip("blocked by %s", need)
-		}
+// use starts an instance once there is room for one, hands it to f, and ends
+// all that is left of it. It ends with the context, too.
+func (s *Session) use(ctx context.Context, env []string, f func(context.Context, Instance) error) error {
+	select {
+	case s.places <- struct{}{}:
+		defer func() { <-s.places }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	if err := ctx.Err(); err != nil {
-		return skip("not judged: %v", err)
+		return err
 	}
-	return rule.Run(ctx, s)
-}
-
-// Passed reports whether no MUST failed. Skipped rules are not held against
-// the service, and not counted for it.
-func Passed(results []Result) bool {
-	return !slices.ContainsFunc(results, func(r Result) bool { return r.Must && r.Status == Fail })
-}
-
-// Conform judges the target in a test, each rule as a subtest. A failed MUST
-// fails the test; a failed SHOULD is logged.
-func Conform(t *testing.T, target Target, only ...string) {
-	t.Helper()
-	results := Judge(t.Context(), target, nil, only...)
-	rules := Rules()
-	for _, result := range results {
-		rule := rules[slices.IndexFunc(rules, func(r Rule) bool { return r.ID == result.ID })]
-		t.Run(result.ID, func(t *testing.T) {
-			switch {
-			case result.Status == Skip:
-				t.Skip(result.Why)
-			case result.Status == Pass:
-				t.Log(result.Why)
-			case result.Must:
-				t.Error(explain(rule, result))
-			default:
-				t.Log("should: " + explain(rule, result))
-			}
-		})
-	}
-}
-
-// explain is a failure for a reader.
-func explain(rule Rule, r Result) string {
-	text := fmt.Sprintf("%s %s\nseen: %s", rule.ID, rule.Title, r.Why)
-	if len(r.Evidence) > 0 {
-		text += "\n  " + strings.Join(r.Evidence, "\n  ")
-	}
-	return text + "\nwhy:  " + rule.Why + "\nfix:  " + rule.Fix
-}
-
-// start starts an instance that is killed with the context.
-func (s *Session) start(ctx context.Context, env ...string) (Instance, error) {
 	in, err := s.Target.Start(ctx, env...)
 	if err != nil {
-		return nil, fmt.Errorf("start: %w", err)
+		return fmt.Errorf("start: %w", err)
 	}
-	context.AfterFunc(ctx, in.Kill)
-	return in, nil
+	defer in.Kill()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, in.Kill)()
+	return f(ctx, in)
 }
 
-// startReady starts an instance and waits until its readiness says 2xx.
-func (s *Session) startReady(ctx context.Context, env ...string) (Instance, error) {
-	in, err := s.start(ctx, env...)
-	if err != nil {
-		return nil, err
-	}
-	url := "http://" + in.HealthAddr() + s.Spec.ReadyPath
-	limit := time.After(s.Spec.Startup)
+// useReady is use, with an instance whose readiness has said 2xx.
+func (s *Session) useReady(ctx context.Context, f func(context.Context, Instance) error) error {
+	return s.use(ctx, nil, func(ctx context.Context, in Instance) error {
+		if _, err := s.untilReady(ctx, in); err != nil {
+			return err
+		}
+		return f(ctx, in)
+	})
+}
+
+// untilReady polls readiness until its first 2xx, and returns when that was.
+func (s *Session) untilReady(ctx context.Context, in Instance) (time.Time, error) {
+	limit := time.Now().Add(s.Spec.Startup)
+	var last answer
 	for {
-		if ask(ctx, url).ok() {
-			return in, nil
+		if last = s.ready(ctx, in); last.ok() {
+			return time.Now(), nil
 		}
 		select {
 		case <-in.Exited():
-			return nil, fmt.Errorf("exited with %v before it was ready; it said:\n%s", in.Exit(), in.Logs())
-		case <-limit:
-			in.Kill()
-			return nil, fmt.Errorf("not ready after %v: GET %s; it said:\n%s", s.Spec.Startup, url, in.Logs())
+			return time.Time{}, fmt.Errorf("exited with %v before it was ready%s", in.Exit(), lastWords(in))
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return time.Time{}, ctx.Err()
 		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Now().After(limit) {
+			in.Kill()
+			return time.Time{}, fmt.Errorf("not ready after %v: %s: %v%s", s.Spec.Startup, s.asked(in, s.Spec.ReadyPath), last, lastWords(in))
 		}
 	}
 }
 
+// lastWords are the last lines of an instance, for an error.
+func lastWords(in Instance) string {
+	lines := in.Lines()
+	if len(lines) == 0 {
+		return "; it said nothing"
+	}
+	text := "; it said:"
+	for _, line := range lines[max(0, len(lines)-10):] {
+		text += "\n  " + line.Text
+	}
+	return text
+}
+
+// terminate sends SIGTERM.
+func terminate(in Instance) error {
+	if err := in.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("SIGTERM: %w", err)
+	}
+	return nil
+}
+
 // wait waits for the instance's end, at most until the given time.
-func wait(in Instance, until time.Time) (Exit, bool) {
+func wait(ctx context.Context, in Instance, until time.Time) (Exit, bool) {
 	select {
 	case <-in.Exited():
 		return in.Exit(), true
+	case <-ctx.Done():
 	case <-time.After(time.Until(until)):
-		return Exit{}, false
+	}
+	return Exit{}, false
+}
+
+// pause sleeps, or until the context ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 

@@ -28,28 +28,35 @@ const notSlow = "a slow upload was answered at once; name a path that takes long
 
 func (r slowRequest) String() string {
 	if r.err != nil {
-		return fmt.Sprintf("of %v: %v after %v", r.lasts, r.err, r.ended.Sub(r.began).Round(time.Millisecond))
+		return fmt.Sprintf("of %v: %s after %v", r.lasts, cause(r.err), r.ended.Sub(r.began).Round(time.Millisecond))
 	}
 	return fmt.Sprintf("of %v: status %d after %v", r.lasts, r.status, r.ended.Sub(r.began).Round(time.Millisecond))
 }
 
 // askSlowly starts a request that lasts so long; its result comes on the channel.
 func (s *Session) askSlowly(ctx context.Context, addr string, lasts time.Duration) <-chan slowRequest {
+	return s.askSlowlyAt(ctx, addr, s.Spec.SlowPath, lasts)
+}
+
+// askSlowlyAt asks a path that takes long; without one it uploads slowly.
+func (s *Session) askSlowlyAt(ctx context.Context, addr, path string, lasts time.Duration) <-chan slowRequest {
 	result := make(chan slowRequest, 1)
 	go func() {
 		r := slowRequest{began: time.Now(), lasts: lasts}
-		r.status, r.err = s.slow(ctx, addr, lasts)
+		r.status, r.err = s.slow(ctx, addr, path, lasts)
 		r.ended = time.Now()
 		result <- r
 	}()
 	return result
 }
 
-func (s *Session) slow(ctx context.Context, addr string, lasts time.Duration) (int, error) {
+func (s *Session) slow(ctx context.Context, addr, path string, lasts time.Duration) (int, error) {
 	method, url, body := http.MethodPost, "http://"+addr+s.Spec.Path, io.Reader(nil)
-	if s.Spec.SlowPath != "" {
+	if path != "" {
 		fill := strings.NewReplacer("{duration}", lasts.String(), "{ms}", strconv.FormatInt(lasts.Milliseconds(), 10))
-		method, url = http.MethodGet, "http://"+addr+fill.Replace(s.Spec.SlowPath)
+		method, url = http.MethodGet, "http://"+addr+fill.Replace(path)
+	} else if s.Spec.onlyGRPC() {
+		return http.StatusOK, nil // an empty message cannot be sent slowly
 	} else {
 		body = trickle(ctx, lasts)
 	}
@@ -72,7 +79,7 @@ func (s *Session) post(ctx context.Context, addr string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	resp, err := once(patience).Do(req)
+	resp, err := once(3 * patience).Do(req)
 	if err != nil {
 		return 0, err
 	}

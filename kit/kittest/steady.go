@@ -9,7 +9,45 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"gapless.dev/kit/load"
 )
+
+// burst sends n requests as fast as a client would that has waited for ready.
+func (s *Session) burst(ctx context.Context, addr string, n int) []load.Result {
+	const rate = 400
+	return s.collect(ctx, load.Options{
+		URL: "http://" + addr + s.Spec.Path, Rate: rate, For: time.Duration(n) * time.Second / rate, New: 0.5,
+	})
+}
+
+// load is the steady load: half on new connections, a fifth POST.
+func (s *Session) load(ctx context.Context, addr string) []load.Result {
+	opts := load.Options{URL: "http://" + addr + s.Spec.Path, Rate: s.Spec.Rate, New: 0.5, Post: 0.2}
+	if !s.Spec.onlyGRPC() && !s.takesPost(ctx, addr) {
+		opts.Post = 0
+	}
+	if s.Spec.HTTP2 {
+		opts.H2 = 0.2
+	}
+	return s.collect(ctx, opts)
+}
+
+func (s *Session) collect(ctx context.Context, opts load.Options) (results []load.Result) {
+	if s.Spec.onlyGRPC() {
+		opts = grpcLoad(opts)
+	}
+	if err := load.Run(ctx, opts, func(r load.Result) { results = append(results, r) }); err != nil {
+		panic("kittest: " + err.Error()) // the options are ours
+	}
+	return results
+}
+
+// takesPost tries: a service without POST is not judged by it.
+func (s *Session) takesPost(ctx context.Context, addr string) bool {
+	status, err := s.post(ctx, addr)
+	return err == nil && status < 400
+}
 
 // reply is one answer on a connection that is used steadily.
 type reply struct {

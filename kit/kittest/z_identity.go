@@ -1,7 +1,6 @@
 package kittest
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -13,27 +12,25 @@ var z21Version = Rule{
 	Title: "answers name the version that gave them (Gapless-Version)",
 	Why:   "without it a loss cannot be blamed on the version that caused it",
 	Fix:   "set GAPLESS_VERSION; kit adds the header",
-	Run: func(ctx context.Context, s *Session) Result {
-		e, err := s.loaded()
-		if err != nil {
-			return fail(nil, "%v", err)
-		}
-		versions := make(map[string]int)
+	How:   "the header is read from every answer of the steady load",
+	Run: everyStop(func(s *Session, e *episode) Result {
+		versions, answers := make(map[string]int), 0
 		for _, r := range e.requests {
 			if !r.Class.Lost() {
 				versions[r.Version]++
+				answers++
 			}
 		}
 		switch {
 		case versions[""] > 0:
-			return fail(nil, "%d of %d answers had no version", versions[""], len(e.requests))
+			return fail(nil, "%d of %d answers had no version", versions[""], answers)
 		case len(versions) != 1:
 			return fail(nil, "one instance answered as %d versions: %v", len(versions), versions)
 		case s.Spec.Version != "" && versions[s.Spec.Version] == 0:
 			return fail(nil, "answers say %v, not %s", versions, s.Spec.Version)
 		}
 		return pass("answers by version: %v", versions)
-	},
+	}),
 }
 
 var z22Report = Rule{
@@ -41,17 +38,14 @@ var z22Report = Rule{
 	Title: "a drain report exists",
 	Why:   "it says how long a drain is needed here, and what was cut; else both are guessed",
 	Fix:   "kit writes it to /dev/termination-log, to GAPLESS_REPORT, or to the log",
-	Run: func(ctx context.Context, s *Session) Result {
-		e, err := s.loaded()
-		if err != nil {
-			return fail(nil, "%v", err)
-		}
-		report, err := parseReport(e.in)
+	How:   "it is looked for in the report's file, and as JSON in what the service writes",
+	Run: everyStop(func(_ *Session, e *episode) Result {
+		report, err := reportOf(e.report, e.lines)
 		if err != nil {
 			return fail(nil, "%v", err)
 		}
 		return pass("reason %s, %d phases, cut requests %d", report.Reason, len(report.Phases), report.Cut.Requests)
-	},
+	}),
 }
 
 // drainReport is the part of a drain report that is judged.
@@ -67,15 +61,17 @@ type drainReport struct {
 
 var errNoReport = errors.New("no drain report: not in the report file, nor as JSON in a log line")
 
-// parseReport finds the report in its file, else in the last log line that
-// holds one: as the line itself, or as the text of a field "report".
-func parseReport(in Instance) (drainReport, error) {
-	if report, ok := asReport(in.Report()); ok {
+// parseReport finds the report of an instance that has ended.
+func parseReport(in Instance) (drainReport, error) { return reportOf(in.Report(), in.Lines()) }
+
+// reportOf finds the report in its file, else in the last log line that holds
+// one: as the line itself, or as the text of a field "report".
+func reportOf(file []byte, lines []Line) (drainReport, error) {
+	if report, ok := asReport(file); ok {
 		return report, nil
 	}
-	lines := strings.Split(in.Logs(), "\n")
 	for i := len(lines) - 1; i >= 0; i-- {
-		if report, ok := reportIn(lines[i]); ok {
+		if report, ok := reportIn(lines[i].Text); ok {
 			return report, nil
 		}
 	}

@@ -74,6 +74,14 @@ func (c *client) do(shot Shot, res *Result) {
 	}
 }
 
+// body is what a POST request carries.
+func (c *client) body(id string) []byte {
+	if c.opts.Body != nil {
+		return c.opts.Body(id)
+	}
+	return []byte(id)
+}
+
 func (c *client) close() {
 	c.h1.close()
 	c.h2.close()

@@ -98,7 +98,7 @@ func (c *client) read1(conn *conn1, method string, res *Result) (keep bool, err 
 		return false, exchangeFailure(cmp.Or(conn.end, err), true)
 	}
 	keep = !resp.Close && resp.StatusCode/100 != 1 && conn.r.Buffered() == 0
-	return keep, c.judge(Answer{resp.StatusCode, resp.Header, body.Bytes()}, res)
+	return keep, c.judge(Answer{resp.StatusCode, resp.Header, resp.Trailer, body.Bytes()}, res)
 }
 
 const maxBody = 1 << 20
@@ -147,10 +147,14 @@ func (c *client) message(shot Shot, id string) *[]byte {
 		b = append(b, "Connection: close\r\n"...)
 	}
 	if shot.Method == http.MethodPost {
-		b = append(b, "Content-Type: text/plain\r\nContent-Length: "...)
-		b = strconv.AppendInt(b, int64(len(id)), 10)
+		body := c.body(id)
+		if c.opts.Header.Get("Content-Type") == "" {
+			b = append(b, "Content-Type: text/plain\r\n"...)
+		}
+		b = append(b, "Content-Length: "...)
+		b = strconv.AppendInt(b, int64(len(body)), 10)
 		b = append(b, "\r\n\r\n"...)
-		b = append(b, id...)
+		b = append(b, body...)
 	} else {
 		b = append(b, "\r\n"...)
 	}

@@ -79,7 +79,7 @@ func (c *client) exchange2(ctx context.Context, conn *conn2, shot Shot, res *Res
 	if err := readBody(body, resp.Body); err != nil {
 		return true, streamFailure(err, true)
 	}
-	return true, c.judge(Answer{resp.StatusCode, resp.Header, body.Bytes()}, res)
+	return true, c.judge(Answer{resp.StatusCode, resp.Header, resp.Trailer, body.Bytes()}, res)
 }
 
 // streamFailure classifies the end of a stream: RST_STREAM, GOAWAY and a lost connection
@@ -110,9 +110,12 @@ func (c *client) request2(ctx context.Context, shot Shot, id string) *http.Reque
 	header.Set(IDHeader, id)
 	req := &http.Request{Method: shot.Method, URL: c.url, Host: c.host, Header: header, Body: http.NoBody}
 	if shot.Method == http.MethodPost {
-		header.Set("Content-Type", "text/plain")
-		req.Body = io.NopCloser(strings.NewReader(id))
-		req.ContentLength = int64(len(id))
+		body := c.body(id)
+		if header.Get("Content-Type") == "" {
+			header.Set("Content-Type", "text/plain")
+		}
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		req.ContentLength = int64(len(body))
 	}
 	return req.WithContext(ctx)
 }

@@ -60,6 +60,8 @@ type Options struct {
 	New float64
 	// Post is the share (0 to 1) of POST requests; their body is the request's id.
 	Post float64
+	// Body is what a POST request carries instead; with it goes the Content-Type of Header.
+	Body func(id string) []byte
 	// H2 is the share (0 to 1) of requests over HTTP/2: by ALPN on https, with prior
 	// knowledge on http.
 	H2 float64

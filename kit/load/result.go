@@ -39,6 +39,8 @@ func (r Result) Latency() time.Duration { return r.Ended.Sub(r.Scheduled) }
 type Answer struct {
 	Status int
 	Header http.Header
+	// Trailer is what came after the body.
+	Trailer http.Header
 	// Body is the first MiB of the body. It is only valid during the call.
 	Body []byte
 }
