@@ -52,6 +52,7 @@ var layers = []layer{
 	{"internal/probe", []string{"internal/report"}, "the prober measures from outside: it must not know what it measures"},
 	{"internal/report", []string{"internal/rollout"}, "evidence is a value and its outputs"},
 	{"internal/app", []string{"internal/rollout"}, "the app file ends in a plan"},
+	{"internal/gate/compare", nil, "the comparison is arithmetic over what was counted"},
 	{"internal/lint", nil, "the K rules judge files that are handed to them, and nothing else"},
 	{"internal/rollout", nil, "the engine knows nothing but itself"},
 	{"examples", nil, "an example uses what a stranger could use: kit"},
@@ -61,7 +62,7 @@ var layers = []layer{
 }
 
 // pure rooms: the same input gives the same output, whatever the machine, the hour or the other goroutines.
-var pure = []string{"internal/rollout", "internal/app", "internal/report", "internal/lint"}
+var pure = []string{"internal/rollout", "internal/app", "internal/report", "internal/lint", "internal/gate/compare"}
 
 // waiting rooms wait for events; a sleep there would be a guess.
 var waiting = []string{"internal/controller", "internal/local", "internal/kube", "internal/traffic"}
