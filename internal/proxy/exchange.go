@@ -196,6 +196,7 @@ func (x *exchange) free() {
 
 func rewrite(r *httputil.ProxyRequest) {
 	r.Out.URL.Scheme = "http"
+	r.Out.Trailer = r.In.Trailer // one map: it is filled when the body has come
 	r.SetXForwarded()
 }
 

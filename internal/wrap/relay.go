@@ -100,24 +100,28 @@ func pipe(to, from net.Conn, last *atomic.Int64) {
 // silence is for how long nobody must have said anything for a connection to count as idle.
 const silence = time.Second
 
-// idle tells that nothing is owed: the command spoke last, or nobody has spoken for longer than a client takes to begin.
-func (p *pair) idle(now time.Time) bool {
+// idle tells that nothing is owed on the connection, by who spoke last: it is the client's turn, and that for a while.
+func (p *pair) idle(now time.Time, silence time.Duration) bool {
 	client, child := p.lastClient.Load(), p.lastChild.Load()
 	if client == 0 && child == 0 {
-		return now.Sub(p.opened) > 2*silence
+		return now.Sub(p.opened) > 2*silence // longer than a client takes to begin
 	}
 	return child >= client && now.UnixNano()-child > int64(silence)
 }
 
-// Shutdown closes connections as they become idle, and returns when there are none, or with ctx.
+// Shutdown closes connections as they become idle, and returns when there are none, or with ctx. In the end idle is who is owed nothing.
 func (r *relay) Shutdown(ctx context.Context) error {
+	deadline, bounded := ctx.Deadline()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for {
-		now := time.Now()
+		now, enough := time.Now(), silence
+		if bounded && now.Add(noticed).After(deadline) {
+			enough = 0
+		}
 		r.mu.Lock()
 		for p := range r.pairs {
-			if p.idle(now) {
+			if p.idle(now, enough) {
 				p.client.Close()
 				p.child.Close()
 			}

@@ -63,8 +63,7 @@ type wrapper struct {
 }
 
 func (w *wrapper) run(ctx context.Context) (int, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancelCause(ctx) // never cancelled at the end: that would be a stop like any other
 	stop := forward(w.command, func(sig os.Signal) { cancel(errors.New(sig.String())) })
 	defer stop()
 

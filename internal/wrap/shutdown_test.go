@@ -1,0 +1,201 @@
+package wrap_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"gapless.dev/kit/load"
+)
+
+var (
+	shutdowns = flag.Int("shutdowns", 1, "how often each kind of service is stopped under load")
+	tableFile = flag.String("table", "", "file to add a row a kind to")
+)
+
+// A kind is a service that is wrapped, and what is odd about it.
+type kind struct {
+	name  string
+	setup func(t *testing.T) setup
+	// outlives is how many requests are in flight at the signal that take longer than the grace period.
+	outlives int
+	post     float64
+}
+
+var kinds = []kind{
+	{name: "Python, naive", post: 0.2, setup: func(t *testing.T) setup { return setup{command: python(t)} }},
+	{name: "Node, naive", post: 0.2, setup: func(t *testing.T) setup { return setup{command: node(t)} }},
+	{name: "nginx, naive", setup: nginx},
+	{name: "Go, naive", post: 0.2, setup: func(*testing.T) setup { return setup{command: service("plain")} }},
+	{name: "Python, ignores SIGTERM", post: 0.2, setup: func(t *testing.T) setup {
+		return setup{command: append([]string{"/bin/sh", "-c", `trap "" TERM; exec "$@"`, "sh"}, python(t)...)}
+	}},
+	{name: "Go, hears SIGTERM and does nothing", post: 0.2, setup: func(*testing.T) setup {
+		return setup{command: service("deaf"), flags: []string{"--stop-within", "500ms"}}
+	}},
+	{name: "Python, forked by a shell that stays", post: 0.2, setup: func(t *testing.T) setup {
+		return setup{command: append([]string{"/bin/sh", "-c", `"$@"; exit 0`, "sh"}, python(t)...)}
+	}},
+	{name: "Node, forks four workers", post: 0.2, setup: func(t *testing.T) setup {
+		return setup{command: []string{node(t)[0], "testdata/cluster.js"}}
+	}},
+	{name: "Go, closes its listener and connections at once", post: 0.2, setup: func(*testing.T) setup { return setup{command: service("closes")} }},
+	{name: "Python, outlives the grace period", post: 0.2, outlives: 7, setup: func(t *testing.T) setup { return setup{command: python(t)} }},
+}
+
+// An outcome is what became of a kind's shutdowns.
+type outcome struct {
+	shutdowns, clean int // clean: nothing was lost but what was cut, and that was counted
+	requests, lost   int
+	expected, cut    int // requests that outlive the grace period, and those that the reports say were cut
+}
+
+// Wrapped services lose nothing when they are stopped under load, whatever they do with the signal. Clients come for the whole drain:
+// half on new connections, half on kept ones, a fifth by POST and a tenth over HTTP/2.
+func TestShutdown_UnderLoadLosesNothing(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			if *shutdowns == 1 {
+				t.Parallel()
+			}
+			s := k.setup(t)
+			var sum outcome
+			for range *shutdowns {
+				sum.add(shutdown(t, s, k))
+			}
+			t.Logf("%d of %d clean: %d of %d requests lost; %d were to be cut, %d were reported", sum.clean, sum.shutdowns, sum.lost, sum.requests, sum.expected, sum.cut)
+			row(t, k.name, sum)
+			if sum.clean != sum.shutdowns {
+				t.Errorf("%d of %d shutdowns were clean", sum.clean, sum.shutdowns)
+			}
+		})
+	}
+}
+
+func (o *outcome) add(more outcome) {
+	o.shutdowns += more.shutdowns
+	o.clean += more.clean
+	o.requests += more.requests
+	o.lost += more.lost
+	o.expected += more.expected
+	o.cut += more.cut
+}
+
+// shutdown starts the service, loads it, stops it, and counts.
+func shutdown(t *testing.T, s setup, k kind) outcome {
+	w := start(t, s).ready()
+	o := outcome{shutdowns: 1, expected: k.outlives}
+	var slow sync.WaitGroup
+	for range k.outlives {
+		slow.Go(func() { w.askTooMuch(t) })
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	loaded := make(chan struct{})
+	var lost []load.Result
+	go func() {
+		defer close(loaded)
+		err := load.Run(ctx, load.Options{URL: w.url("/"), Rate: 300, New: 0.5, Post: k.post, H2: 0.1, Timeout: 10 * time.Second}, func(r load.Result) {
+			o.requests++
+			if r.Class.Lost() {
+				lost = append(lost, r)
+			}
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}()
+	time.Sleep(time.Second)
+	signalled := time.Now()
+	w.signal(syscall.SIGTERM)
+	time.Sleep(time.Until(signalled.Add(short.Drain)))
+	stop()
+	<-loaded
+	slow.Wait()
+	code, report := w.wait()
+	o.lost, o.cut = len(lost), int(report.Cut.Requests)
+	for _, r := range lost {
+		t.Errorf("%s %s, %s after the signal: %s %s", r.Proto, r.Method, r.Scheduled.Sub(signalled).Round(time.Millisecond), r.Class, r.Err)
+	}
+	want := 0
+	if k.outlives > 0 {
+		want = 3
+	}
+	if code != want || o.cut != o.expected || report.Cut.Hijacked != 0 {
+		t.Errorf("exit %d, want %d; cut %+v, want %d requests", code, want, report.Cut, o.expected)
+	}
+	if c, err := net.Dial("tcp", w.addr); err == nil {
+		c.Close()
+		t.Error("somebody listens after the end")
+	}
+	if o.lost == 0 && code == want && o.cut == o.expected {
+		o.clean = 1
+	}
+	return o
+}
+
+// askTooMuch asks for what takes longer than the grace period, and must not get it.
+func (w *wrapped) askTooMuch(t *testing.T) {
+	res, err := one.Get(w.url("/slow?ms=60000"))
+	if err != nil {
+		return // cut
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err == nil && res.StatusCode == http.StatusOK {
+		t.Errorf("a request that takes a minute was answered: %q", body)
+	}
+}
+
+func row(t *testing.T, name string, o outcome) {
+	if *tableFile == "" {
+		return
+	}
+	f, err := os.OpenFile(*tableFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fmt.Fprintf(f, "| %s | %d of %d | %d | %d | %d of %d |\n", name, o.clean, o.shutdowns, o.requests, o.lost, o.cut, o.expected)
+}
+
+// node is the service of the example, as a command.
+func node(t *testing.T) []string {
+	t.Helper()
+	path, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("node is not installed")
+	}
+	return []string{path, "../../examples/node/server.js"}
+}
+
+// nginx is the site of the example, on a port of its own.
+func nginx(t *testing.T) setup {
+	t.Helper()
+	path, err := exec.LookPath("nginx")
+	if err != nil {
+		t.Skip("nginx is not installed")
+	}
+	conf, err := os.ReadFile("../../examples/nginx/nginx.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, dir := freePorts(t, 1)[0], t.TempDir()
+	text := strings.NewReplacer("listen 8000;", "listen 127.0.0.1:"+port+";", "/tmp/", dir+"/").Replace(string(conf))
+	file := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return setup{command: []string{path, "-c", file, "-g", "daemon off;"}, flags: []string{"--to", "127.0.0.1:" + port}}
+}
+
