@@ -31,6 +31,7 @@ import (
 	"gapless.dev/gapless/internal/cli/uninstall"
 	"gapless.dev/gapless/internal/cli/up"
 	"gapless.dev/gapless/internal/cli/wrap"
+	evidence "gapless.dev/gapless/internal/report"
 )
 
 // Main runs the command line and returns the exit code.
@@ -41,6 +42,7 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 // Plugin is Main as kubectl runs it: kubectl gapless ...
 func Plugin(args []string, in io.Reader, out, errOut io.Writer) int {
 	return run(func(sh *shell.Shell) *cobra.Command {
+		sh.Where.On = evidence.Kube // who calls kubectl means the cluster
 		root := New(sh)
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl gapless"}
 		return root
@@ -70,10 +72,11 @@ Exit codes:
   0  done, and what was asked about holds
   1  it was done and the answer is no: requests were lost, a rollout was aborted; or it could not be done
   2  the command line or a file is wrong, or the request was refused; nothing was started
-  3  no Gapless answers at the socket
+  3  no Gapless answers at the socket, and no cluster either
 
 Environment:
   GAPLESS_SOCKET  where the running Gapless is spoken to, as --socket
+  KUBECONFIG      the cluster's address and credentials, as --kubeconfig
   NO_COLOR        if set, no colours
 `
 
@@ -115,7 +118,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return exit.Usagef("%w: %s --help lists the flags", err, cmd.CommandPath())
 	})
-	root.PersistentFlags().StringVar(&sh.SocketFlag, "socket", "", "`path` of the running Gapless' socket (default GAPLESS_SOCKET, or one that belongs to you)")
+	sh.Where.Register(root.PersistentFlags())
 	root.SetUsageTemplate(root.UsageTemplate() + "{{if not .HasParent}}" + exitCodes + "{{end}}")
 	root.AddGroup(groups...)
 

@@ -8,6 +8,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gapless.dev/gapless/internal/report"
 )
 
 // ErrNoCluster is what Connect wraps when no kubeconfig leads to a cluster.
@@ -26,15 +28,34 @@ type Connection struct {
 // Register adds the flags of a connection.
 func (c *Connection) Register(f *pflag.FlagSet, namespace string) {
 	f.StringVar(&c.Kubeconfig, "kubeconfig", "", "`file` with the cluster's address and credentials (default KUBECONFIG, the pod's own, or ~/.kube/config)")
-	f.StringVar(&c.Context, "context", "", "context of the kubeconfig (default its current one)")
+	f.StringVar(&c.Context, "context", "", "`name` of a context of the kubeconfig (default its current one)")
 	f.StringVarP(&c.Namespace, "namespace", "n", "", namespace)
+}
+
+func (c *Connection) loading() clientcmd.ClientConfig {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = c.Kubeconfig
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.Context})
+}
+
+// Place names the cluster as its user does, and the namespace.
+func (c *Connection) Place() (report.Place, error) {
+	_, namespace, err := c.Config()
+	if err != nil {
+		return report.Place{}, err
+	}
+	p := report.Place{Platform: report.Kube, Context: c.Context, Namespace: namespace}
+	if p.Context == "" {
+		if raw, err := c.loading().RawConfig(); err == nil {
+			p.Context = raw.CurrentContext
+		}
+	}
+	return p, nil
 }
 
 // Config is where the cluster is and who asks, and the namespace that is meant.
 func (c *Connection) Config() (*rest.Config, string, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = c.Kubeconfig
-	loading := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.Context})
+	loading := c.loading()
 	config, err := loading.ClientConfig()
 	if err != nil {
 		return nil, "", fmt.Errorf("%w: %w; name a file with --kubeconfig", ErrNoCluster, err)

@@ -97,6 +97,12 @@ func Await(ctx context.Context, done func(context.Context) (bool, error)) error 
 	}
 }
 
+// DeploymentStands tells whether there is such a Deployment.
+func DeploymentStands(ctx context.Context, c client.Client, namespace, name string) (bool, error) {
+	_, err := deploymentOf(ctx, c, namespace, name)
+	return err == nil, client.IgnoreNotFound(err)
+}
+
 func deploymentOf(ctx context.Context, c client.Client, namespace, name string) (*unstructured.Unstructured, error) {
 	d := &unstructured.Unstructured{}
 	d.SetGroupVersionKind(deploymentKind)

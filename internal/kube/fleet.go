@@ -58,7 +58,7 @@ func (f *Fleet) NeedLeaderElection() bool { return true }
 // Start drives until ctx ends, and returns when every loop has.
 func (f *Fleet) Start(ctx context.Context) error {
 	f.ctx, f.loops = ctx, map[types.NamespacedName]*running{}
-	for _, o := range watched() {
+	for _, o := range Watched() {
 		informer, err := f.Cache.GetInformer(ctx, o)
 		if err != nil {
 			return fmt.Errorf("watch %T: %w", o, err)
@@ -78,8 +78,8 @@ func (f *Fleet) Start(ctx context.Context) error {
 	return nil
 }
 
-// watched is one object of each kind that a look reads.
-func watched() []client.Object {
+// Watched is one object of each kind that a look reads.
+func Watched() []client.Object {
 	deployment, replicaSet := &unstructured.Unstructured{}, &unstructured.Unstructured{}
 	deployment.SetGroupVersionKind(deploymentKind)
 	replicaSet.SetGroupVersionKind(replicaSetKind)

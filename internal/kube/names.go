@@ -64,3 +64,8 @@ func tagOf(template map[string]any) string {
 	}
 	return name
 }
+
+// TagOf is what people call the version of an image.
+func TagOf(image string) string {
+	return tagOf(map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"image": image}}}})
+}

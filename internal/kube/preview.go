@@ -9,50 +9,44 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
 )
 
-// A Preview is what a Rollout that does not exist yet would do.
-type Preview struct {
-	Plan     rollout.Plan          `json:"plan"`
-	Replicas int                   `json:"replicas"`
-	Services []string              `json:"services"`
-	Steps    []rollout.PlannedStep `json:"steps"`
-	// Risks are whole sentences: what is to be known before.
-	Risks []string `json:"risks,omitempty"`
-}
-
-// PreviewOf looks at the Deployment that a Rollout is for. Nothing is written.
-func PreviewOf(ctx context.Context, c client.Client, r *v1alpha1.Rollout) (Preview, error) {
+// PreviewOf tells what a rollout of the Deployment would do that a Rollout is for, whether that exists already or not. wanted is what the next
+// version is called. Nothing is written.
+func PreviewOf(ctx context.Context, c client.Client, r *v1alpha1.Rollout, wanted string) (report.Preview, error) {
 	l := &look{rollout: r, deploy: &unstructured.Unstructured{}}
 	l.deploy.SetGroupVersionKind(deploymentKind)
 	if err := c.Get(ctx, types.NamespacedName{Namespace: r.Namespace, Name: r.Target()}, l.deploy); err != nil {
-		return Preview{}, err
+		return report.Preview{}, err
 	}
-	a := &App{Client: c, Key: client.ObjectKeyFromObject(r)}
+	a := &App{Client: c, Key: client.ObjectKeyFromObject(r), LooksOn: true}
 	if err := a.lookAtSets(ctx, l); err != nil {
-		return Preview{}, err
+		return report.Preview{}, err
 	}
 	if err := a.lookAtPods(ctx, l); err != nil {
-		return Preview{}, err
+		return report.Preview{}, err
 	}
 	if err := a.lookAtTraffic(ctx, l); err != nil {
-		return Preview{}, err
+		return report.Preview{}, err
 	}
 	l.state.Stable = l.wanted
+	if s := r.Status.Stable; s != nil {
+		l.state.Stable = rollout.Version(s.Hash)
+	}
 	plan := planOf(l)
 	if err := plan.Validate(); err != nil {
-		return Preview{}, err
+		return report.Preview{}, err
 	}
-	p := Preview{Plan: plan, Replicas: l.replicas, Risks: l.risks(plan)}
+	p := report.Preview{App: r.Name, Plan: plan, Replicas: l.replicas, Notes: l.risks(plan), Stable: "the present version", Wanted: rollout.Version(wanted)}
 	for _, s := range l.pins.Services {
 		p.Services = append(p.Services, s.Name)
 	}
-	stable := "the present version"
-	if s := l.versionStatus(l.wanted); s != nil {
-		stable = s.Version
+	if s := l.versionStatus(l.state.Stable); s != nil {
+		p.Stable = rollout.Version(s.Version)
 	}
-	p.Steps = plan.Preview(rollout.Version(stable), "the next version", l.replicas)
+	p.Steps = plan.Preview(p.Stable, p.Wanted, l.replicas)
 	return p, nil
 }
 

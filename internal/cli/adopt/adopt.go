@@ -19,6 +19,7 @@ import (
 	"gapless.dev/gapless/internal/cli/exit"
 	"gapless.dev/gapless/internal/cli/shell"
 	"gapless.dev/gapless/internal/kube"
+	"gapless.dev/gapless/internal/report"
 )
 
 const long = `Put a Deployment into the care of Gapless: from then on, whoever changes its template begins a rollout by the strategy.
@@ -44,7 +45,6 @@ type Options struct {
 	Target   string
 	Strategy string
 	Yes      bool
-	Cluster  kube.Connection
 	Output   shell.Output
 }
 
@@ -65,7 +65,6 @@ func New(sh *shell.Shell) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.Strategy, "strategy", "", "recreate, rolling, blue-green or canary (default the Deployment's own)")
 	f.BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
-	o.Cluster.Register(f, "`namespace` of the Deployment (default that of the context)")
 	o.Output.Register(cmd, "text", "json")
 	return cmd
 }
@@ -120,14 +119,15 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 		}
 		r.Spec.Strategy = make()
 	}
-	c, namespace, err := o.Cluster.Connect()
+	cluster, err := sh.Cluster(o.Output)
 	if err != nil {
-		return exit.With(exit.Usage, err)
+		return err
 	}
+	c, namespace := cluster.Client(), cluster.Place().Namespace
 	r.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Rollout"))
 	r.Name, r.Namespace = name, namespace
 
-	preview, err := kube.PreviewOf(ctx, c, r)
+	preview, err := kube.PreviewOf(ctx, c, r, "the next version")
 	if apierrors.IsNotFound(err) {
 		return exit.Usagef("there is no Deployment %s in namespace %s", name, namespace)
 	}
@@ -163,7 +163,7 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 	return nil
 }
 
-func show(sh *shell.Shell, r *v1alpha1.Rollout, p kube.Preview) error {
+func show(sh *shell.Shell, r *v1alpha1.Rollout, p report.Preview) error {
 	text, err := yaml.Marshal(map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(), "kind": "Rollout",
 		"metadata": metav1.ObjectMeta{Name: r.Name, Namespace: r.Namespace}, "spec": r.Spec,
@@ -180,7 +180,7 @@ func show(sh *shell.Shell, r *v1alpha1.Rollout, p kube.Preview) error {
 		sh.Printf("  %d. %s\n", i+1, s.Text)
 	}
 	sh.Printf("\nTo be known before:\n")
-	for _, risk := range p.Risks {
+	for _, risk := range p.Notes {
 		sh.Printf("  - %s\n", risk)
 	}
 	sh.Printf("\n")

@@ -6,14 +6,15 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"gapless.dev/gapless/internal/app"
-	"gapless.dev/gapless/internal/cli/exit"
 	"gapless.dev/gapless/internal/cli/shell"
 	"gapless.dev/gapless/internal/cli/status"
-	"gapless.dev/gapless/internal/rollout"
+	"gapless.dev/gapless/internal/cli/target"
 )
 
-const long = `Replace the version of an app, by the strategy of its app file.
+const long = `Replace the version of an app, by its strategy: that of its app file on one machine, that of its Rollout on a cluster.
+
+On a cluster VERSION is a tag, which the image of the Deployment's container gets, or the whole reference of an image. It is what kubectl
+set image does, and that starts the same rollout.
 
 The same version again changes nothing. Stable's version in the middle of a rollout is an abort. A newer one in the middle of a
 rollout takes all traffic back to stable first, and then starts over.
@@ -22,12 +23,14 @@ With --wait the command ends when the rollout is over, with exit code 1 if the v
 
 const example = `  gapless deploy demo-api 2.0.0
   gapless deploy demo-api 2.0.0 --wait --timeout 10m
+  gapless deploy demo-api registry.example.com/demo-api:2.0.0 --on kube -n shop
   gapless plan demo-api 2.0.0      what it would do`
 
 // Options of the command.
 type Options struct {
 	App     string
 	Version string
+	More    target.DeployOptions
 	Wait    status.Wait
 	Output  shell.Output
 }
@@ -47,6 +50,7 @@ func New(sh *shell.Shell) *cobra.Command {
 			return Run(cmd.Context(), sh, o)
 		},
 	}
+	cmd.Flags().StringVar(&o.More.Container, "container", "", "`name` of the container whose image is meant, on a cluster (default the only one)")
 	o.Wait.Register(cmd)
 	o.Output.Register(cmd, "text", "json")
 	return cmd
@@ -54,28 +58,30 @@ func New(sh *shell.Shell) *cobra.Command {
 
 // Run deploys and, if asked to, waits for what comes of it.
 func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
-	if err := app.ValidVersion(o.Version); err != nil {
-		return exit.With(exit.Usage, err)
-	}
-	client := sh.Client()
-	before, err := client.Status(ctx, o.App)
+	t, err := sh.Target(ctx, o.Output)
 	if err != nil {
-		return shell.Failed(err)
+		return err
 	}
-	now, err := client.Deploy(ctx, o.App, rollout.Version(o.Version))
+	before, err := t.Status(ctx, o.App)
 	if err != nil {
-		return shell.Failed(err)
+		return err
 	}
+	now, called, err := t.Deploy(ctx, o.App, o.Version, o.More)
+	if err != nil {
+		return err
+	}
+	stable := status.Stable(before)
 	if o.Wait.On {
-		return o.Wait.Until(ctx, sh, o.App, status.Goal{Before: before, Version: o.Version}, o.Output.JSON())
+		another := !before.Over() && before.Revision > 0 && called != before.To && called != stable
+		return o.Wait.Until(ctx, sh, t, o.App, status.Goal{Before: before, Version: called, Another: another}, o.Output.JSON())
 	}
 	if o.Output.JSON() {
 		return sh.Report(now)
 	}
-	if stable := status.Stable(before); before.Over() && stable == o.Version {
+	if before.Over() && stable == called {
 		sh.Printf("%s: %s is stable already, nothing to do\n", o.App, stable)
 		return nil
 	}
-	sh.Printf("%s: %s is wanted\n  follow it: gapless status %s -w\n", o.App, o.Version, o.App)
+	sh.Printf("%s: %s is wanted\n  follow it: gapless status %s -w\n", o.App, called, o.App)
 	return nil
 }

@@ -33,7 +33,6 @@ type Options struct {
 	Promote bool
 	Force   bool
 	Timeout time.Duration
-	Cluster kube.Connection
 }
 
 // New returns the command.
@@ -54,16 +53,16 @@ func New(sh *shell.Shell) *cobra.Command {
 	f.BoolVar(&o.Promote, "promote", false, "in the middle of a rollout, go on to the candidate instead of back")
 	f.BoolVar(&o.Force, "force", false, "do it from here, without the controller")
 	f.DurationVar(&o.Timeout, "timeout", 10*time.Minute, "how long to wait until it is done")
-	o.Cluster.Register(f, "`namespace` of the Rollout (default that of the context)")
 	return cmd
 }
 
 // Run ejects and waits until nothing of ours is left.
 func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
-	c, namespace, err := o.Cluster.Connect()
+	cluster, err := sh.Cluster(shell.Output{})
 	if err != nil {
-		return exit.With(exit.Usage, err)
+		return err
 	}
+	c, namespace := cluster.Client(), cluster.Place().Namespace
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	if err := One(ctx, sh, c, types.NamespacedName{Namespace: namespace, Name: o.Name}, o.Promote, o.Force); err != nil {

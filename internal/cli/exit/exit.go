@@ -14,6 +14,8 @@ const (
 	Failed = 1
 	// Usage: the command line or a file is wrong. Nothing was started.
 	Usage = 2
+	// NothingAnswers: no Gapless answers at the socket, and no cluster either.
+	NothingAnswers = 3
 )
 
 // An ExitError is an error with the exit code it leads to. The root command maps it; any

@@ -22,7 +22,7 @@ var orders = []struct {
 	{
 		rollout.Promote, "Let a rollout past the manual pause it stands at",
 		`Let a rollout past the manual pause that it stands at: a canary step with "pause: manual", or a blue-green with "switch: manual".
-Your name is kept in the report. With --full the rest of the steps and pauses is skipped, too. What a pause of yours holds is let go by resume, not by promote.`,
+Your name is kept in the report: on a cluster the one by which the cluster knows you. With --full the rest of the steps and pauses is skipped, too. What a pause of yours holds is let go by resume, not by promote.`,
 		true, "promoted past the stop",
 	},
 	{
@@ -95,23 +95,26 @@ func New(sh *shell.Shell) []*cobra.Command {
 
 // Run gives the order and, if asked to, waits for what comes of it.
 func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
-	client := sh.Client()
-	before, err := client.Status(ctx, o.App)
+	t, err := sh.Target(ctx, o.Output)
 	if err != nil {
-		return shell.Failed(err)
+		return err
 	}
-	now, err := client.Order(ctx, o.App, o.Verb)
+	before, err := t.Status(ctx, o.App)
 	if err != nil {
-		return shell.Failed(err)
+		return err
+	}
+	now, err := t.Order(ctx, o.App, o.Verb)
+	if err != nil {
+		return err
 	}
 	if o.Wait.On {
 		back := o.Verb == rollout.Abort || o.Verb == rollout.Undo && !before.Over()
-		return o.Wait.Until(ctx, sh, o.App, status.Goal{Before: before, Back: back}, o.Output.JSON())
+		return o.Wait.Until(ctx, sh, t, o.App, status.Goal{Before: before, Back: back}, o.Output.JSON())
 	}
 	if o.Output.JSON() {
 		return sh.Report(now)
 	}
-	sh.Printf("%s: %s by %s\n", o.App, o.Done, sh.User())
+	sh.Printf("%s: %s by %s\n", o.App, o.Done, t.User(ctx))
 	fmt.Fprintf(sh.Out, "  follow it: gapless status %s -w\n", o.App)
 	return nil
 }

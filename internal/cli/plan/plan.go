@@ -10,11 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"gapless.dev/gapless/internal/app"
 	"gapless.dev/gapless/internal/cli/exit"
 	"gapless.dev/gapless/internal/cli/paint"
 	"gapless.dev/gapless/internal/cli/shell"
-	"gapless.dev/gapless/internal/local"
+	"gapless.dev/gapless/internal/cli/target"
 	evidence "gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
 )
@@ -22,6 +21,7 @@ import (
 // Options of the command.
 type Options struct {
 	App, Version string
+	More         target.DeployOptions
 	Output       shell.Output
 }
 
@@ -31,7 +31,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan NAME VERSION",
 		Short: "Tell what a deploy would do, without doing it",
-		Long: `Tell what a deploy of VERSION would do: its steps, the weight and the processes in each, and what to know before. Nothing is started.
+		Long: `Tell what a deploy of VERSION would do: its steps, the weight and the processes or pods in each, and what to know before. Nothing is started.
 
 Exit code 2 when the deploy would be refused.`,
 		Args:              shell.Args(2, 2, "NAME VERSION"),
@@ -41,18 +41,20 @@ Exit code 2 when the deploy would be refused.`,
 			return Run(cmd.Context(), sh, o)
 		},
 	}
+	cmd.Flags().StringVar(&o.More.Container, "container", "", "`name` of the container whose image is meant, on a cluster (default the only one)")
 	o.Output.Register(cmd, "text", "json")
 	return cmd
 }
 
 // Run asks for the plan and prints it.
 func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
-	if err := app.ValidVersion(o.Version); err != nil {
-		return exit.With(exit.Usage, err)
-	}
-	p, err := sh.Client().Plan(ctx, o.App, rollout.Version(o.Version))
+	t, err := sh.Target(ctx, o.Output)
 	if err != nil {
-		return shell.Failed(err)
+		return err
+	}
+	p, err := t.Plan(ctx, o.App, o.Version, o.More)
+	if err != nil {
+		return err
 	}
 	if o.Output.JSON() {
 		enc := json.NewEncoder(sh.Out)
@@ -68,8 +70,8 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 }
 
 // Text prints a preview for a person.
-func Text(w io.Writer, p local.Preview, c paint.Palette) {
-	fmt.Fprintf(w, "%s: %s of %s → %s, %s\n", c.Bold(p.App), p.Plan.Strategy, c.Stable(string(p.Stable)), c.Candidate(string(p.Wanted)), count(p.Replicas, "process", "processes"))
+func Text(w io.Writer, p evidence.Preview, c paint.Palette) {
+	fmt.Fprintf(w, "%s: %s of %s → %s, %s\n", c.Bold(p.App), p.Plan.Strategy, c.Stable(string(p.Stable)), c.Candidate(string(p.Wanted)), p.On.Instances(p.Replicas))
 	if p.Problem != "" {
 		fmt.Fprintf(w, "\n%s %s\n", c.Bad("refused:"), p.Problem)
 	}
@@ -100,11 +102,4 @@ func lasts(s rollout.PlannedStep) string {
 		return evidence.Short(s.Pause)
 	}
 	return ""
-}
-
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.Itoa(n) + " " + many
 }

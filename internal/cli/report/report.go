@@ -82,9 +82,13 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 	if o.Revision == History {
 		return history(ctx, sh, o)
 	}
-	r, err := sh.Client().Report(ctx, o.App, o.Revision)
+	t, err := sh.Target(ctx, o.Output)
 	if err != nil {
-		return shell.Failed(err)
+		return err
+	}
+	r, err := t.Report(ctx, o.App, o.Revision)
+	if err != nil {
+		return err
 	}
 	format, err := evidence.ParseFormat(o.Output.Format)
 	if err != nil {
@@ -97,9 +101,13 @@ func history(ctx context.Context, sh *shell.Shell, o *Options) error {
 	if f := o.Output.Format; f != "text" && f != "json" {
 		return exit.Usagef("--output %s shows one revision: add --revision latest, or a number", f)
 	}
-	all, err := sh.Client().History(ctx, o.App)
+	t, err := sh.Target(ctx, o.Output)
 	if err != nil {
-		return shell.Failed(err)
+		return err
+	}
+	all, err := t.History(ctx, o.App)
+	if err != nil {
+		return err
 	}
 	if o.Output.JSON() {
 		enc := json.NewEncoder(sh.Out)

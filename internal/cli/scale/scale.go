@@ -24,8 +24,8 @@ func New(sh *shell.Shell) *cobra.Command {
 	o := &Options{}
 	cmd := &cobra.Command{
 		Use:               "scale NAME N",
-		Short:             "Have more or fewer processes of an app",
-		Long:              "Have N processes of an app. Those that go are drained first. It may be done at any moment, also in the middle of a rollout.",
+		Short:             "Have more or fewer processes or pods of an app",
+		Long:              "Have N processes, or on a cluster N pods, of an app. Those that go are drained first. It may be done at any moment, also in the middle of a rollout.",
 		Args:              shell.Args(2, 2, "NAME N"),
 		ValidArgsFunction: sh.Apps,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -43,13 +43,17 @@ func New(sh *shell.Shell) *cobra.Command {
 
 // Run asks for the number.
 func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
-	now, err := sh.Client().Scale(ctx, o.App, o.Replicas)
+	t, err := sh.Target(ctx, o.Output)
 	if err != nil {
-		return shell.Failed(err)
+		return err
+	}
+	now, err := t.Scale(ctx, o.App, o.Replicas)
+	if err != nil {
+		return err
 	}
 	if o.Output.JSON() {
 		return sh.Report(now)
 	}
-	sh.Printf("%s: %d wanted\n", o.App, o.Replicas)
+	sh.Printf("%s: %s wanted\n", o.App, t.Place().Instances(o.Replicas))
 	return nil
 }

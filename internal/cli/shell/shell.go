@@ -3,6 +3,7 @@
 package shell
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,12 +18,10 @@ import (
 
 	"gapless.dev/gapless/internal/cli/exit"
 	"gapless.dev/gapless/internal/cli/paint"
-	"gapless.dev/gapless/internal/local"
+	"gapless.dev/gapless/internal/cli/target"
+	"gapless.dev/gapless/internal/kube/verbs"
 	evidence "gapless.dev/gapless/internal/report"
 )
-
-// NothingAnswers is the exit code where no Gapless answers at the socket.
-const NothingAnswers = 3
 
 // A Shell is given to each command.
 type Shell struct {
@@ -32,14 +31,14 @@ type Shell struct {
 	Getenv func(string) string
 	// Version of this program.
 	Version string
-	// SocketFlag is what --socket was set to.
-	SocketFlag string
+	// Where says which apps are meant: those of this machine, or of a cluster.
+	Where target.Flags
 }
 
 // Socket is where the running Gapless is spoken to: --socket, else GAPLESS_SOCKET, else a file that belongs to the user.
 func (s *Shell) Socket() string {
-	if s.SocketFlag != "" {
-		return s.SocketFlag
+	if s.Where.Socket != "" {
+		return s.Where.Socket
 	}
 	if name := s.Getenv("GAPLESS_SOCKET"); name != "" {
 		return name
@@ -53,8 +52,30 @@ func (s *Shell) Socket() string {
 	return filepath.Join(os.TempDir(), "gapless-"+strconv.Itoa(os.Getuid()), "gapless.sock")
 }
 
-// Client speaks to the running Gapless.
-func (s *Shell) Client() *local.Client { return local.Dial(s.Socket()) }
+// Target is where the apps are that a command speaks of. A person is told which that is; for a machine it stands in what is printed.
+func (s *Shell) Target(ctx context.Context, o Output) (target.Target, error) {
+	t, err := s.Where.Choose(ctx, s.Socket(), s.User())
+	if err == nil && !o.JSON() {
+		s.Warn("%s", s.dim("on "+t.Place().String()))
+	}
+	return t, err
+}
+
+// Cluster is the namespace of the cluster that a command speaks of which is for clusters only.
+func (s *Shell) Cluster(o Output) (*verbs.Cluster, error) {
+	c, err := verbs.Connect(s.Where.Cluster)
+	if err != nil {
+		return nil, target.ClusterFailed(err)
+	}
+	if !o.JSON() {
+		s.Warn("%s", s.dim("on "+c.Place().String()))
+	}
+	return c, nil
+}
+
+func (s *Shell) dim(text string) string {
+	return paint.Palette{On: widthOf(s.Err) > 0 && s.Getenv("NO_COLOR") == "" && s.Getenv("TERM") != "dumb"}.Dim(text)
+}
 
 // Terminal is the width of the terminal that Out is; 0 where it is none.
 func (s *Shell) Terminal() (width int) { return widthOf(s.Out) }
@@ -88,19 +109,6 @@ func (s *Shell) User() string {
 		return u.Username
 	}
 	return "uid " + strconv.Itoa(os.Getuid())
-}
-
-// Failed gives an error of the running Gapless its exit code.
-func Failed(err error) error {
-	switch local.CodeOf(err) {
-	case "":
-		return nil
-	case local.Unreachable:
-		return exit.With(NothingAnswers, err)
-	case local.NotFound, local.Bad, local.Refused:
-		return exit.With(exit.Usage, err)
-	}
-	return exit.With(exit.Failed, err)
 }
 
 // Args checks the number of arguments; usage is how they are written, such as "NAME VERSION".
@@ -159,11 +167,15 @@ func (s *Shell) Apps(cmd *cobra.Command, args []string, _ string) ([]cobra.Compl
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	ping, err := s.Client().Ping(cmd.Context())
+	t, err := s.Where.Choose(cmd.Context(), s.Socket(), s.User())
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return toCompletions(ping.Apps), cobra.ShellCompDirectiveNoFileComp
+	names, err := t.Apps(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return toCompletions(names), cobra.ShellCompDirectiveNoFileComp
 }
 
 // Printf writes for a person. A reader that has gone away is not worth an error of its own.

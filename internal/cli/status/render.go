@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ import (
 // Render draws one app for a terminal of a width. It is pure: the same view gives the same text.
 func Render(v View, width int) string {
 	var sections []string
-	for _, section := range []func(View, int) string{head, phases, versions, traffic, instances, logs} {
+	for _, section := range []func(View, int) string{head, phases, versions, counted, traffic, instances, notes, logs} {
 		if s := strings.TrimRight(section(v, width), "\n"); s != "" {
 			sections = append(sections, s)
 		}
@@ -30,26 +31,52 @@ func Overview(all []evidence.Report, c paint.Palette, width int) string {
 		return "no apps\n"
 	}
 	var rows [][]string
+	counts := slices.ContainsFunc(all, counts)
 	for _, r := range all {
-		ready, asked, requests, lostOf := 0, 0, int64(0), int64(0)
+		ready, asked := 0, 0
 		for _, v := range r.Versions {
 			ready, asked = ready+v.Ready, asked+v.Desired
-			if v.Counts != nil {
-				requests, lostOf = requests+v.Counts.Requests, lostOf+lost(*v.Counts)
-			}
 		}
 		weight := ""
 		if !r.Over() && r.Revision > 0 {
 			weight = percent(r.Weight)
 		}
-		rows = append(rows, []string{r.App, phase(r, c), way(r, c), weight, fmt.Sprintf("%d/%d", ready, asked), evidence.Count(int(requests)), losses(lostOf, c), ""})
+		row := []string{r.App, phase(r, c), way(r, c), weight, fmt.Sprintf("%d/%d", ready, asked)}
+		if counts {
+			requests, lostOf := totals(r)
+			row = append(row, evidence.Count(int(requests)), losses(lostOf, c))
+		}
+		rows = append(rows, append(row, ""))
 	}
-	head := []string{"app", "phase", "versions", ">weight", ">ready", ">requests", ">lost", ""}
+	head := []string{"app", "phase", "versions", ">weight", ">ready"}
+	if counts {
+		head = append(head, ">requests", ">lost")
+	}
+	head = append(head, "")
 	left := width - lipgloss.Width(paint.Table("", 2, c, head, rows)) - 2
 	for i, r := range all {
 		rows[i][len(head)-1] = paint.Clip(r.Message, max(0, left))
 	}
 	return paint.Table("", 2, c, head, rows)
+}
+
+// counts tells whether anybody counts the requests of an app: the proxy, or a probe.
+func counts(r evidence.Report) bool {
+	return r.Traffic != nil || slices.ContainsFunc(r.Versions, func(v evidence.Version) bool { return v.Counts != nil }) ||
+		r.On == nil || r.On.Platform != evidence.Kube
+}
+
+// totals are an app's requests, and how many of them were lost.
+func totals(r evidence.Report) (requests, lostOf int64) {
+	if r.Traffic != nil {
+		return int64(r.Traffic.Requests), int64(r.Traffic.Lost)
+	}
+	for _, v := range r.Versions {
+		if v.Counts != nil {
+			requests, lostOf = requests+v.Counts.Requests, lostOf+lost(*v.Counts)
+		}
+	}
+	return requests, lostOf
 }
 
 func head(v View, width int) string {
@@ -63,6 +90,9 @@ func head(v View, width int) string {
 	}
 	if r.Revision > 0 {
 		title += c.Dim("  revision " + strconv.Itoa(r.Revision))
+	}
+	if v.Where && r.On != nil {
+		title = c.Dim("on "+r.On.String()) + "\n" + title
 	}
 	lines := []string{title}
 	standing := r.Standing()
@@ -143,6 +173,9 @@ func versions(v View, width int) string {
 
 func versionTable(v View, bar int, wide bool) string {
 	c := v.Paint
+	if slices.ContainsFunc(v.Report.Versions, func(ver evidence.Version) bool { return ver.Set != "" }) {
+		return setTable(v, bar, wide)
+	}
 	head := []string{"version", "role", "weight", ">ready", ">req/s", ">requests", ">lost"}
 	if wide {
 		head = append(head, ">in flight", ">mean")
@@ -172,6 +205,60 @@ func versionTable(v View, bar int, wide bool) string {
 		rows = append(rows, row)
 	}
 	return paint.Table("  ", 2, c, head, rows)
+}
+
+// setTable is the table of a cluster: each version is a ReplicaSet, and what the data plane can send to stands in EndpointSlices.
+func setTable(v View, bar int, wide bool) string {
+	c, counts := v.Paint, v.Report.Traffic != nil
+	head := []string{"version", "role", "weight", ">ready", ">endpoints"}
+	if counts {
+		head = append(head, ">req/s", ">answered")
+	}
+	if wide {
+		head = append(head, "ReplicaSet")
+	}
+	var rows [][]string
+	for _, ver := range v.Report.Versions {
+		colour := c.Stable
+		if ver.Role != "stable" {
+			colour = c.Candidate
+		}
+		full, empty := paint.Bar(float64(ver.Weight)/100, bar)
+		endpoints := "-"
+		if ver.Listed != nil {
+			endpoints = strconv.Itoa(*ver.Listed)
+		}
+		row := []string{colour(paint.Clip(ver.Name, 16)), ver.Role, colour(full) + c.Dim(empty) + fmt.Sprintf("%6s", percent(ver.Weight)), readiness(ver, c), endpoints}
+		if counts {
+			row = append(row, rate(v, ver.Name), evidence.Count(v.Report.Traffic.Versions[ver.Name]))
+		}
+		if wide {
+			row = append(row, ver.Set)
+		}
+		rows = append(rows, row)
+	}
+	return paint.Table("  ", 2, c, head, rows)
+}
+
+// counted is what a probe has counted until now.
+func counted(v View, _ int) string {
+	t, c := v.Report.Traffic, v.Paint
+	if t == nil {
+		return ""
+	}
+	text := t.Headline()
+	if t.Lost > 0 {
+		return "  " + c.Dim("probe ") + c.Bad(text)
+	}
+	return "  " + c.Dim("probe ") + c.Good(text)
+}
+
+func notes(v View, width int) string {
+	var b strings.Builder
+	for _, n := range v.Report.Notes {
+		b.WriteString(paint.Wrap(strings.Fields("note: "+n), " ", "  ", width) + "\n")
+	}
+	return b.String()
 }
 
 func readiness(v evidence.Version, c paint.Palette) string {
@@ -257,17 +344,40 @@ func instances(v View, width int) string {
 				restarts = strconv.Itoa(i.Restarts)
 			}
 			row := []string{i.Name, state(i.State, c), number(i.Pid), i.Address, since, restarts}
-			rows = append(rows, append(row, paint.Clip(i.Message, max(0, width-80))))
+			if ver.Set != "" {
+				row = []string{i.Name, state(i.State, c), i.Node, listed(i), since, restarts}
+			}
+			rows = append(rows, append(row, i.Message))
 		}
 	}
 	if len(rows) == 0 {
 		return ""
 	}
-	text := paint.Table("  ", 2, c, []string{"process", "state", ">pid", "address", ">for", ">restarts", ""}, rows)
+	head := []string{"process", "state", ">pid", "address", ">for", ">restarts", ""}
+	if r.Versions[0].Set != "" {
+		head = []string{"pod", "state", "node", "endpoint", ">for", ">restarts", ""}
+	}
+	bare := make([][]string, len(rows))
+	for i, row := range rows {
+		bare[i] = row[:len(row)-1]
+	}
+	left := width - lipgloss.Width(paint.Table("  ", 2, c, head[:len(head)-1], bare)) - 2
+	for _, row := range rows {
+		row[len(row)-1] = paint.Clip(row[len(row)-1], max(0, left))
+	}
+	text := paint.Table("  ", 2, c, head, rows)
 	if more > 0 {
 		text += c.Dim(fmt.Sprintf("  and %d more\n", more))
 	}
 	return text
+}
+
+// listed is the pod's address where an EndpointSlice has it.
+func listed(i evidence.Instance) string {
+	if i.Listed {
+		return i.Address
+	}
+	return "-"
 }
 
 func logs(v View, width int) string {
@@ -310,7 +420,7 @@ func state(s string, c paint.Palette) string {
 	switch s {
 	case "Ready":
 		return c.Good(s)
-	case "CrashLoop", "Exited", "NotReady":
+	case "CrashLoop", "Exited", "NotReady", "Pending":
 		return c.Bad(s)
 	}
 	return c.Candidate(s)

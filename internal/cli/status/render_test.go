@@ -31,6 +31,16 @@ func processes(version string, from, n int, state string) []evidence.Instance {
 	return all
 }
 
+func pods(set string, n int, state string) []evidence.Instance {
+	var all []evidence.Instance
+	for i := range n {
+		all = append(all, evidence.Instance{
+			Name: fmt.Sprintf("%s-%dxyz", set, i+1), Node: fmt.Sprintf("node-%d", i%2+1), Address: fmt.Sprintf("10.128.%d.%d", i%2+1, i+5), Listed: state == "Ready", State: state, Since: start,
+		})
+	}
+	return all
+}
+
 func views() map[string]View {
 	canary := evidence.Report{
 		App: "demo-api", Revision: 4, Strategy: "canary", From: "1.0.0", To: "2.0.0", Phase: "Shifting", Step: 2, Steps: 3, Weight: 25,
@@ -80,7 +90,23 @@ func views() map[string]View {
 		},
 		Logs: []string{"starting", "the database schema is not known to this version: giving up"},
 	}
+	cluster := canary
+	cluster.On = &evidence.Place{Platform: evidence.Kube, Context: "prod", Namespace: "shop"}
+	cluster.Notes = []string{"A sentence that a person should know, and that is so long that it does not fit into one line of a terminal of eighty columns."}
+	cluster.Versions = []evidence.Version{
+		{Name: "1.0.0", Role: "stable", Weight: 75, Desired: 3, Running: 3, Ready: 3, InFlight: -1, Set: "demo-api-6b7f9c8d5b", Listed: new(3), Instances: pods("demo-api-6b7f9c8d5b", 3, "Ready")},
+		{
+			Name: "2.0.0", Role: "candidate", Weight: 25, Desired: 2, Running: 2, Ready: 1, InFlight: -1, Set: "demo-api-bcdfghjkl2", Listed: new(1),
+			Instances: append(pods("demo-api-bcdfghjkl2", 1, "Ready"), evidence.Instance{
+				Name: "demo-api-bcdfghjkl2-zzzzz", Node: "node-2", State: "CrashLoop", Restarts: 3, Since: at(20), Message: "container app keeps dying, with exit code 1: no such table (restarts: 3)",
+			}),
+		},
+	}
+	probed := cluster
+	probed.Traffic = &evidence.Traffic{Requests: 12_345, Lost: 2, LongestGap: evidence.Millis(7 * time.Millisecond), Versions: map[string]int{"1.0.0": 11_000, "2.0.0": 1_343}}
 	return map[string]View{
+		"cluster": {Report: cluster},
+		"probed":  {Report: probed, History: history, Where: true},
 		"canary":  {Report: canary},
 		"live":    {Report: canary, History: history},
 		"rest":    {Report: rest},
@@ -115,7 +141,7 @@ func TestRender_FitsAnyTerminal(t *testing.T) {
 
 func TestOverview_ShowsOneLineAnApp(t *testing.T) {
 	var all []evidence.Report
-	for _, name := range []string{"canary", "rest", "aborted", "new"} {
+	for _, name := range []string{"canary", "rest", "aborted", "new", "cluster"} {
 		r := views()[name].Report
 		r.App = name
 		all = append(all, r)

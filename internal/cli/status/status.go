@@ -15,7 +15,7 @@ import (
 	evidence "gapless.dev/gapless/internal/report"
 )
 
-const long = `Show what stands of each app, or all that is known of one: phase, step, weights, processes, requests and losses as the proxy counts them.
+const long = `Show what stands of each app, or all that is known of one: phase, step, weights, processes or pods, requests and losses as far as they are counted: by the proxy on one machine, by a probe that runs on a cluster.
 
 With -w it looks on until you press q: a live view on a terminal, else one line for each thing that happens.
 With --wait it ends when the rollout that is under way is over, with exit code 1 if its version did not become stable; for CI.`
@@ -60,11 +60,14 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 		defer stop()
 		return shell.Quiet(watch(ctx, sh, o), context.Canceled)
 	}
-	client := sh.Client()
+	t, err := sh.Target(ctx, o.Output)
+	if err != nil {
+		return err
+	}
 	if o.App != "" {
-		r, err := client.Status(ctx, o.App)
+		r, err := t.Status(ctx, o.App)
 		if err != nil {
-			return shell.Failed(err)
+			return err
 		}
 		if o.Output.JSON() {
 			return sh.Report(r)
@@ -72,9 +75,9 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 		sh.Printf("%s", Render(View{Report: r, Paint: sh.Paint()}, width(sh)))
 		return nil
 	}
-	all, err := client.StatusAll(ctx)
+	all, err := t.StatusAll(ctx)
 	if err != nil {
-		return shell.Failed(err)
+		return err
 	}
 	if o.Output.JSON() {
 		enc := json.NewEncoder(sh.Out)
@@ -95,13 +98,17 @@ func width(sh *shell.Shell) int {
 
 // watch shows every change.
 func watch(ctx context.Context, sh *shell.Shell, o *Options) error {
+	t, err := sh.Target(ctx, o.Output)
+	if err != nil {
+		return err
+	}
 	if !o.Output.JSON() && sh.Interactive() {
-		return watchLive(ctx, sh, o.App)
+		return watchLive(ctx, sh, t, o.App)
 	}
 	last := map[string]string{}
-	for r, err := range sh.Client().Watch(ctx, o.App) {
+	for r, err := range t.Watch(ctx, o.App) {
 		if err != nil {
-			return shell.Failed(err)
+			return err
 		}
 		if o.Output.JSON() {
 			if err := json.NewEncoder(sh.Out).Encode(r); err != nil {
@@ -151,21 +158,24 @@ func Stable(r evidence.Report) string {
 }
 
 func waitForOne(ctx context.Context, sh *shell.Shell, o *Options) error {
-	client := sh.Client()
+	t, err := sh.Target(ctx, o.Output)
+	if err != nil {
+		return err
+	}
 	name := o.App
 	if name == "" {
-		all, err := client.StatusAll(ctx)
+		all, err := t.StatusAll(ctx)
 		if err != nil {
-			return shell.Failed(err)
+			return err
 		}
 		if len(all) != 1 {
 			return usageOneApp(all)
 		}
 		name = all[0].App
 	}
-	now, err := client.Status(ctx, name)
+	now, err := t.Status(ctx, name)
 	if err != nil {
-		return shell.Failed(err)
+		return err
 	}
 	if now.Over() {
 		if o.Output.JSON() {
@@ -174,5 +184,5 @@ func waitForOne(ctx context.Context, sh *shell.Shell, o *Options) error {
 		sh.Printf("%s\n", Line(now))
 		return Goal{}.verdict(now)
 	}
-	return o.Wait.Until(ctx, sh, name, Goal{Before: now}, o.Output.JSON())
+	return o.Wait.Until(ctx, sh, t, name, Goal{Before: now}, o.Output.JSON())
 }

@@ -9,6 +9,7 @@ import (
 	"gapless.dev/gapless/internal/cli/live"
 	"gapless.dev/gapless/internal/cli/paint"
 	"gapless.dev/gapless/internal/cli/shell"
+	"gapless.dev/gapless/internal/cli/target"
 	evidence "gapless.dev/gapless/internal/report"
 )
 
@@ -17,7 +18,9 @@ type View struct {
 	Report evidence.Report
 	// History are the rates of the last seconds, oldest first; empty where nobody has looked on for long enough.
 	History []Rates
-	Paint   paint.Palette
+	// Where says where the app runs, for a screen that holds nothing else.
+	Where bool
+	Paint paint.Palette
 }
 
 // Rates are what happened in about a second.
@@ -62,6 +65,13 @@ func between(a, b evidence.Report, seconds float64) Rates {
 		}
 	}
 	rates := Rates{PerSecond: map[string]float64{}}
+	if x, y := a.Traffic, b.Traffic; x != nil && y != nil && x.Started.Equal(y.Started) {
+		for name, n := range y.Versions {
+			rates.PerSecond[name] = float64(max(0, n-x.Versions[name])) / seconds
+		}
+		rates.Lost = float64(max(0, y.Lost-x.Lost)) / seconds
+		return rates
+	}
 	for _, v := range b.Versions {
 		if v.Counts == nil {
 			continue
@@ -76,7 +86,7 @@ func between(a, b evidence.Report, seconds float64) Rates {
 func lost(c evidence.Counts) int64 { return c.Errors + c.Status5xx }
 
 // watchLive is a thin shell: it collects statuses, and Render says what they look like.
-func watchLive(ctx context.Context, sh *shell.Shell, app string) error {
+func watchLive(ctx context.Context, sh *shell.Shell, t target.Target, app string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var mu sync.Mutex
@@ -86,7 +96,7 @@ func watchLive(ctx context.Context, sh *shell.Shell, app string) error {
 	ended := make(chan error, 1)
 	go func() {
 		defer close(again)
-		for r, err := range sh.Client().Watch(ctx, app) {
+		for r, err := range t.Watch(ctx, app) {
 			if err != nil {
 				ended <- err
 				return
@@ -97,7 +107,7 @@ func watchLive(ctx context.Context, sh *shell.Shell, app string) error {
 				names = append(names, r.App)
 			}
 			v := followers[r.App].Next(r)
-			v.Paint = sh.Paint()
+			v.Paint, v.Where = sh.Paint(), true
 			views[r.App] = v
 			mu.Unlock()
 			select {
@@ -125,7 +135,7 @@ func watchLive(ctx context.Context, sh *shell.Shell, app string) error {
 	err := live.Run(ctx, sh.In, sh.Out, live.View{Draw: draw, Again: again, Full: true})
 	cancel()
 	if lost := <-ended; err == nil && lost != nil {
-		err = shell.Failed(lost)
+		err = lost
 	}
 	if errors.Is(err, live.ErrLeft) {
 		return nil

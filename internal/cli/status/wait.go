@@ -11,6 +11,7 @@ import (
 
 	"gapless.dev/gapless/internal/cli/exit"
 	"gapless.dev/gapless/internal/cli/shell"
+	"gapless.dev/gapless/internal/cli/target"
 	evidence "gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
 )
@@ -36,24 +37,26 @@ type Goal struct {
 	Before evidence.Report
 	// Version shall be stable at the end; empty: whatever the rollout leads to.
 	Version string
+	// Another tells that a revision is to come after the one that was under way before.
+	Another bool
 	// Back tells that an abort is what was asked for.
 	Back bool
 }
 
 // Until prints what happens until the rollout that was ordered is over, and returns an error if it did not reach the goal.
-func (w *Wait) Until(ctx context.Context, sh *shell.Shell, app string, g Goal, asJSON bool) error {
+func (w *Wait) Until(ctx context.Context, sh *shell.Shell, t target.Target, app string, g Goal, asJSON bool) error {
 	if w.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, w.Timeout, errTimeout)
 		defer cancel()
 	}
 	last := ""
-	for r, err := range sh.Client().Watch(ctx, app) {
+	for r, err := range t.Follow(ctx, app) {
 		if err != nil {
 			if errors.Is(context.Cause(ctx), errTimeout) {
 				return exit.With(exit.Failed, fmt.Errorf("%s is not over after %v: it goes on; look with gapless status %s", app, w.Timeout, app))
 			}
-			return shell.Failed(err)
+			return err
 		}
 		if line := Line(r); !asJSON && line != last {
 			last = line
@@ -81,7 +84,7 @@ func (g Goal) over(now evidence.Report) bool {
 	switch {
 	case now.Revision > g.Before.Revision: // the order began a revision
 		return now.Over()
-	case !g.Before.Over() && g.Before.Revision > 0: // the order was about the revision that was under way
+	case !g.Another && !g.Before.Over() && g.Before.Revision > 0: // the order was about the revision that was under way
 		return now.Over()
 	case now.Phase == string(rollout.Held): // the version was refused before, and rests again
 		return true

@@ -16,7 +16,6 @@ import (
 	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/install"
 	"gapless.dev/gapless/internal/cli/eject"
-	"gapless.dev/gapless/internal/cli/exit"
 	"gapless.dev/gapless/internal/cli/shell"
 	"gapless.dev/gapless/internal/kube"
 )
@@ -28,9 +27,9 @@ In the middle of a rollout an app first goes back to stable. --force does that f
 
 // Options of the command.
 type Options struct {
-	Force   bool
-	Timeout time.Duration
-	Cluster kube.Connection
+	Force     bool
+	Timeout   time.Duration
+	Namespace string
 }
 
 // New returns the command.
@@ -48,16 +47,17 @@ func New(sh *shell.Shell) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&o.Force, "force", false, "give the Deployments back from here, without the controller")
 	f.DurationVar(&o.Timeout, "timeout", 10*time.Minute, "how long to wait for all Deployments")
-	o.Cluster.Register(f, "`namespace` of the controller (default "+install.Namespace+")")
+	f.StringVarP(&o.Namespace, "namespace", "n", install.Namespace, "`namespace` of the controller")
 	return cmd
 }
 
 // Run ejects everything, and then deletes what install made.
 func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
-	c, _, err := o.Cluster.Connect()
+	cluster, err := sh.Cluster(shell.Output{})
 	if err != nil {
-		return exit.With(exit.Usage, err)
+		return err
 	}
+	c := cluster.Client()
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	var all v1alpha1.RolloutList
@@ -77,7 +77,7 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 			return fmt.Errorf("eject %s/%s: %w; nothing was uninstalled", r.Namespace, r.Name, err)
 		}
 	}
-	objects, err := install.Objects(install.Options{Namespace: o.Cluster.Namespace})
+	objects, err := install.Objects(install.Options{Namespace: o.Namespace})
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"gapless.dev/gapless/internal/cli/exit"
 	"gapless.dev/gapless/internal/cli/paint"
 	"gapless.dev/gapless/internal/cli/shell"
+	"gapless.dev/gapless/internal/cli/target"
 	"gapless.dev/gapless/internal/local"
 )
 
@@ -85,7 +86,7 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
 	}
-	return shell.Failed(err)
+	return target.Failed(err)
 }
 
 // Load reads an app file, makes its paths absolute, and looks whether what it names is there. Every problem comes back at once.
