@@ -56,7 +56,7 @@ func (s *studio) report(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("demo for the report: %w", err)
 	}
-	return s.browse(ctx, page, "report.png", 1200, 1500)
+	return s.browse(ctx, page, "report.png", 1200, 770)
 }
 
 const appFile = `name: demo-api

@@ -55,7 +55,8 @@ func window(screen string) string {
 	return fmt.Sprintf(`<!doctype html><meta charset="utf-8"><style>
 body { margin: %dpx; background: #fff }
 pre { margin: 0; padding: %dpx; border-radius: 10px; background: #14181f; color: #d5dae2; font: 14px/%dpx "DejaVu Sans Mono", monospace }
-.c1 { color: #f2777a } .c2 { color: #8fc98b } .c3 { color: #f0b866 } .c6 { color: #79b8d9 } .bold { font-weight: bold; color: #fff } .dim { color: #7d8696 }
+.bold { font-weight: bold; color: #fff } .dim { color: #7d8696 }
+.c1 { color: #f2777a } .c2 { color: #8fc98b } .c3 { color: #f0b866 } .c6 { color: #79b8d9 }
 </style><pre>%s</pre>`, margin, padding, lineHeight, spans(screen))
 }
 

@@ -98,9 +98,9 @@ func merge(cells []cell, n int) []cell {
 	return merged
 }
 
-// report returns at most about 300 buckets, each wide enough to hold five requests.
+// report returns at most about 150 buckets, each wide enough to hold five requests.
 func (t *timeline) report(elapsed time.Duration) (time.Duration, []report.Bucket) {
-	want := elapsed / 300
+	want := elapsed / 150
 	if t.rate > 0 {
 		want = max(want, time.Duration(5*float64(time.Second)/t.rate))
 	}

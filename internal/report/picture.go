@@ -107,7 +107,7 @@ func newDrawing(r Report) *drawing {
 		// What is left of a bucket at the end is drawn by its real width; a sliver would only be noise.
 		if left := d.end - from; left > 0 && left < t.Bucket.Duration() {
 			to = d.end
-			if left < t.Bucket.Duration()/4 {
+			if left < t.Bucket.Duration()/2 {
 				continue
 			}
 		}
