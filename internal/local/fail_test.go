@@ -97,9 +97,11 @@ func TestCandidate_ThatDiesWithWeightLosesItAtOnce(t *testing.T) {
 			slow <- res.StatusCode
 		}()
 	}
-	h.until("they are on the candidate", func(r report.Report) bool { return r.Versions[1].InFlight >= 2 })
+	candidate := "http://" + r.Versions[1].Instances[0].Address
+	for textOf(t, candidate+"/slows") != "2" {
+	}
 	// It is asked to die directly, so that the load loses only what was on it.
-	res, err := http.Get("http://" + r.Versions[1].Instances[0].Address + "/die")
+	res, err := http.Get(candidate + "/die")
 	if err == nil {
 		res.Body.Close()
 	}
@@ -138,6 +140,20 @@ func TestCandidate_ThatDiesWithWeightLosesItAtOnce(t *testing.T) {
 	if !slices.ContainsFunc(r.Notes, func(n string) bool { return strings.Contains(n, "requests that were on 2.0.0 were not answered") }) {
 		t.Errorf("notes %q", r.Notes)
 	}
+}
+
+func textOf(t *testing.T, url string) string {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 func TestStop_KillsADeafServiceAndWhatItForked(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -69,7 +70,10 @@ func serveAs(how string) {
 		w.Header().Set("Gapless-Version", version)
 		fmt.Fprintf(w, "%s %d\n", version, os.Getpid())
 	})
+	var slow atomic.Int64
+	mux.HandleFunc("/slows", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, slow.Load()) })
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
+		slow.Add(1)
 		wait, _ := time.ParseDuration(r.URL.Query().Get("for"))
 		time.Sleep(wait)
 		fmt.Fprintf(w, "%s %d\n", version, os.Getpid())

@@ -126,7 +126,7 @@ func (r Report) Standing() string {
 
 // label names a span: Shifting 25 %.
 func (s Span) label() string {
-	if s.Weight > 0 {
+	if s.Weight > 0 || s.Step > 0 {
 		return fmt.Sprintf("%s %d %%", s.Name, s.Weight)
 	}
 	return s.Name

@@ -129,7 +129,7 @@ func phases(v View, width int) string {
 	var parts []string
 	for _, s := range r.Phases {
 		name := s.Name
-		if s.Weight > 0 && s.Name == "Shifting" {
+		if s.Step > 0 {
 			name += " " + percent(s.Weight)
 		}
 		end := s.End

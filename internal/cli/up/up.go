@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -204,10 +203,14 @@ func route(file app.File, p local.OpenPort) string {
 		if a.Name != p.App {
 			continue
 		}
-		if a.Route.Host+a.Route.Path == "" {
+		switch own := a.Name + ".localhost"; a.Route.Host + a.Route.Path {
+		case "":
 			return "every request"
+		case own:
+			return own
+		default:
+			return a.Route.Host + a.Route.Path + " and " + own
 		}
-		return strings.TrimPrefix(a.Route.Host+a.Route.Path, "//") + " and " + a.Name + ".localhost"
 	}
 	return ""
 }
