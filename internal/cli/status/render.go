@@ -97,7 +97,7 @@ func head(v View, width int) string {
 	lines := []string{title}
 	standing := r.Standing()
 	if left := r.Until.Sub(r.At); !r.Until.IsZero() && left > 0 {
-		standing += ", " + then(r.Reason) + " in " + whole(left)
+		standing += then(r, whole(left))
 	}
 	switch {
 	case r.Outcome == evidence.Promoted:
@@ -114,13 +114,16 @@ func head(v View, width int) string {
 	return strings.Join(lines, "\n")
 }
 
-// then is what happens when the time is over.
-func then(reason string) string {
-	switch reason {
+// then is what happens when the time that is left is over. A deadline is worth a word only where somebody fails.
+func then(r evidence.Report, left string) string {
+	switch r.Reason {
 	case rollout.ReasonCandidateGrowing, rollout.ReasonStableGrowing, rollout.ReasonRouteConverging:
-		return "taken back"
+		if !slices.ContainsFunc(r.Versions, func(v evidence.Version) bool { return v.Failure != "" }) {
+			return ""
+		}
+		return ", taken back in " + left
 	}
-	return "next"
+	return ", next in " + left
 }
 
 // phases are those that were passed, in one breath.
