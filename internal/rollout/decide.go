@@ -37,6 +37,7 @@ func (l *look) decide() {
 	l.followRoute()
 	l.obey()
 	l.followTemplate()
+	l.heed()
 
 	// A phase either moves on, or acts and stays; so this ends with the first phase that stays.
 	for range 2 * len(Edges) {
@@ -91,6 +92,11 @@ func (l *look) clockWentBack() bool {
 	if !l.s.StandsAt.IsZero() {
 		l.s.StandsAt = now
 	}
+	if l.s.Asked != nil && !l.s.Asked.From.IsZero() {
+		q := *l.s.Asked
+		q.From = now
+		l.s.Asked = &q
+	}
 	l.say(ReasonClockSetBack, "the clock was set back: all waiting times are counted anew")
 	l.again = now
 	return true
@@ -127,6 +133,7 @@ func (l *look) move(to Phase) {
 // freshStep begins the count of what a phase or step waits for.
 func (l *look) freshStep() {
 	l.s.StandsAt, l.s.Stands = time.Time{}, false
+	l.s.Asked, l.s.Gates = nil, nil
 	l.s.ProgressAt = l.seen.Now
 	l.s.Most = l.candidate().Serving
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // obey goes through the orders that nobody has answered yet, oldest first. Each is obeyed or refused, and answered.
@@ -42,12 +43,17 @@ func (l *look) take(o Order) (message string, obeyed bool) {
 
 func (l *look) takePromote(o Order) (string, bool) {
 	switch {
+	case Active(l.s.Phase) && l.s.Phase != Aborting && l.s.Paused == nil && l.atGateStop():
+		q := *l.s.Asked
+		q.Waived = &o
+		l.s.Asked = &q
+		return fmt.Sprintf("%s goes on without the answer of its gates", l.s.Candidate), true
 	case !Active(l.s.Phase) || l.s.Phase == Aborting || l.s.Phase == Finishing:
 		return l.nothingMoves(), false
 	case l.s.Paused != nil:
 		return fmt.Sprintf("%s paused the rollout; resume it first", l.s.Paused.By), false
 	case !l.atManualStop() || l.s.Promoted != nil:
-		return "the rollout stands at no manual stop; promote --full skips all the rest", false
+		return "the rollout stands at no manual stop; promote --full skips all the rest, gates too", false
 	case l.s.StandsAt.IsZero():
 		return "the manual stop is not reached yet", false
 	}
@@ -104,7 +110,7 @@ func (l *look) takeUndo(o Order) (string, bool) {
 		return fmt.Sprintf("%s has just been asked for", l.seen.Wanted), false
 	}
 	l.begin(l.s.Previous)
-	l.s.Called = &o
+	l.s.Called, l.s.Undo = &o, true
 	return fmt.Sprintf("back from %s to %s", l.s.Stable, l.s.Candidate), true
 }
 
@@ -129,6 +135,11 @@ func (l *look) takeResume() (string, bool) {
 	}
 	l.s.Paused = nil
 	l.s.ProgressAt = l.seen.Now
+	if l.s.Asked != nil {
+		q := *l.s.Asked
+		q.From = time.Time{} // the time of a pause is nobody's fault
+		l.s.Asked = &q
+	}
 	return "resumed", true
 }
 

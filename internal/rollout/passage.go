@@ -9,6 +9,7 @@ func (l *look) begin(v Version) {
 	l.s.Step = 0
 	l.s.Rejected, l.s.Aborted = "", nil
 	l.s.Paused, l.s.Promoted, l.s.Called, l.s.Full = nil, nil, nil, false
+	l.s.Undo, l.s.Past = false, ""
 	l.move(Preparing)
 }
 

@@ -7,6 +7,9 @@ func finishing(l *look) {
 	}
 	old := l.s.Stable
 	l.scale(l.s.Candidate, l.finalSize())
+	if !l.settled() {
+		return
+	}
 	if old != "" && !gone(l.stable()) {
 		if !l.tell(pin(l.s.Candidate)) {
 			return
@@ -19,6 +22,35 @@ func finishing(l *look) {
 		return
 	}
 	l.finish()
+}
+
+// settled tells whether the gates agree that the candidate may keep all traffic. Until then what is left of the old version stands by. A newer
+// version that comes meanwhile is not kept waiting.
+func (l *look) settled() bool {
+	if !l.asks(AfterPromotion) {
+		return true
+	}
+	if !l.tell(pin(l.s.Candidate)) {
+		return false
+	}
+	answer := l.ask(AfterPromotion, l.s.Paused == nil)
+	if answer != closed {
+		return answer == open
+	}
+	if newer := l.seen.Wanted != "" && l.seen.Wanted != l.s.Candidate; newer {
+		l.past(AfterPromotion)
+		return true
+	}
+	if l.stable().Asked > 0 && l.keepsStable() {
+		l.scale(l.s.Stable, l.seen.Replicas)
+	}
+	l.halted()
+	return false
+}
+
+// keepsStable tells whether the strategy leaves stable whole until the candidate is promoted.
+func (l *look) keepsStable() bool {
+	return l.plan.Strategy == BlueGreen || l.plan.Strategy == Canary && l.plan.Split == ByWeight
 }
 
 // lostWhileOldServes aborts when the candidate has died and the old version is still there to take over.

@@ -5,6 +5,13 @@ import "fmt"
 // preparing grows the candidate until it can carry its first share. It gets no traffic.
 func preparing(l *look) {
 	l.grown()
+	if l.asks(BeforeStart) {
+		if answer := l.ask(BeforeStart, l.s.Paused == nil); answer != open {
+			l.awaitStart(answer)
+			return
+		}
+		l.freshStep()
+	}
 	if l.s.Called != nil && l.seen.Wanted == l.s.Stable {
 		l.scale(l.s.Stable, l.seen.Replicas)
 		if l.overdue() || !l.tell(l.s.Route) {
@@ -21,6 +28,20 @@ func preparing(l *look) {
 		l.prepareRecreate()
 	default:
 		l.prepareBeside()
+	}
+}
+
+// awaitStart keeps everything as it is until the gates let the candidate start.
+func (l *look) awaitStart(answer gates) {
+	if answer == failed {
+		return
+	}
+	l.stands(true)
+	l.halted()
+	reason, message := l.s.Reason, l.s.Message
+	l.scale(l.s.Stable, l.seen.Replicas)
+	if l.tell(l.s.Route) {
+		l.s.Reason, l.s.Message = reason, message
 	}
 }
 
@@ -91,14 +112,21 @@ func (l *look) prepareBeside() {
 		}
 		return
 	}
-	if l.halted() {
-		return
+	atOnce := l.plan.Strategy == BlueGreen || l.seen.Replicas == 0 || l.s.Full || l.plan.Strategy == Canary && len(l.plan.Steps) == 0
+	stop := l.atManualStop() && l.s.Promoted == nil && l.seen.Replicas > 0
+	answer := open
+	if atOnce {
+		answer = l.ask(BeforePromotion, !stop && l.s.Paused == nil)
 	}
-	if l.atManualStop() && l.s.Promoted == nil && l.seen.Replicas > 0 {
+	switch {
+	case answer == failed || l.halted():
+		return
+	case stop:
 		l.say(ReasonAwaitingPromote, "%s is complete and can be looked at; it gets all traffic when somebody promotes it", l.s.Candidate)
 		return
-	}
-	if l.plan.Strategy == BlueGreen || l.seen.Replicas == 0 || l.s.Full || l.plan.Strategy == Canary && len(l.plan.Steps) == 0 {
+	case answer == closed:
+		return
+	case atOnce:
 		l.move(Promoting)
 		return
 	}

@@ -62,15 +62,30 @@ func (l *look) shiftToStep(step Step) {
 		return
 	}
 	over := l.reached(l.s.StandsAt.Add(step.Pause))
+	stop := step.Manual && l.s.Promoted == nil
+	answer := l.askStep(over && !stop && l.s.Paused == nil)
 	switch {
-	case l.halted():
-	case step.Manual && l.s.Promoted == nil:
+	case answer == failed || l.halted():
+	case stop:
 		l.say(ReasonAwaitingPromote, "%s stands at %d %% and waits for somebody to promote it", l.stepName(), step.Weight)
 	case !over:
 		l.say(ReasonStepStanding, "%s stands at %d %% for %s", l.stepName(), step.Weight, step.Pause)
-	default:
+	case answer == open:
 		l.nextStep()
 	}
+}
+
+// askStep asks the gates of the step, and after the last step those of the promotion as well.
+func (l *look) askStep(alone bool) gates {
+	if l.s.Asked == nil || l.s.Asked.Moment == DuringStep {
+		if answer := l.ask(DuringStep, alone); answer != open || !alone {
+			return answer
+		}
+	}
+	if l.s.Step+1 < len(l.plan.Steps) {
+		return open
+	}
+	return l.ask(BeforePromotion, alone)
 }
 
 func (l *look) nextStep() {
@@ -133,18 +148,42 @@ func (l *look) hold() {
 // shiftInLockstep lets the weight follow the candidate's serving instances, and stable's instances follow its weight:
 // grow, converge on the new weight, shrink, and again.
 func (l *look) shiftInLockstep() {
-	r, c := l.seen.Replicas, l.candidate()
+	c := l.candidate()
 	if l.s.Paused != nil {
+		l.askRolling(false)
 		l.hold()
 		return
 	}
-	if c.Serving >= l.whole() && c.Asked >= l.whole() {
+	whole := c.Serving >= l.whole() && c.Asked >= l.whole()
+	answer := l.askRolling(whole)
+	switch {
+	case answer == failed:
+	case whole && answer == open:
 		l.move(Promoting)
-		return
+	case l.stands(whole):
+		reason, message := l.s.Reason, l.s.Message
+		if l.followInstances() {
+			l.s.Reason, l.s.Message = reason, message
+		}
+	case !l.overdue():
+		l.followInstances()
 	}
-	if l.overdue() {
-		return
+}
+
+// askRolling asks the gates of a rolling update: those of its one long step all the time, and when it is whole those of the promotion.
+func (l *look) askRolling(whole bool) gates {
+	if l.s.Asked == nil || l.s.Asked.Moment == DuringStep {
+		if answer := l.ask(DuringStep, whole); answer != open || !whole {
+			return answer
+		}
 	}
+	return l.ask(BeforePromotion, whole)
+}
+
+// followInstances lets the weight follow the candidate's instances, and stable's instances the weight. It tells whether the route has
+// arrived.
+func (l *look) followInstances() bool {
+	r, c := l.seen.Replicas, l.candidate()
 	stable, candidate := l.targets()
 	if l.plan.Split == ByShare {
 		open := l.s.Route
@@ -153,10 +192,11 @@ func (l *look) shiftInLockstep() {
 		}
 		l.scale(l.s.Stable, stable)
 		l.scale(l.s.Candidate, candidate)
-		if l.tell(open) {
-			l.sayGrowing(r)
+		if !l.tell(open) {
+			return false
 		}
-		return
+		l.sayGrowing(r)
+		return true
 	}
 	goal := min(99, carry(c.Serving, r))
 	if goal < l.s.Weight() {
@@ -167,15 +207,16 @@ func (l *look) shiftInLockstep() {
 		l.scaleUp(l.s.Stable, stable)
 		l.scaleUp(l.s.Candidate, candidate)
 		l.tell(l.share(goal))
-		return
+		return false
 	}
 	if !l.tell(l.s.Route) {
 		l.scaleUp(l.s.Stable, stable)
-		return
+		return false
 	}
 	l.scale(l.s.Stable, stable)
 	l.scale(l.s.Candidate, candidate)
 	l.sayGrowing(r)
+	return true
 }
 
 func (l *look) scaleUp(v Version, n int) { l.scale(v, max(n, l.seen.Versions[v].Asked)) }

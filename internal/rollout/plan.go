@@ -88,5 +88,36 @@ func (p Plan) Validate() error {
 			}
 		}
 	}
+	p.validateGates(bad)
 	return errors.Join(errs...)
+}
+
+func (p Plan) validateGates(bad func(format string, args ...any)) {
+	seen := map[string]bool{}
+	for i, g := range p.Gates {
+		field := fmt.Sprintf("gates[%d]", i)
+		if g.Name == "" {
+			bad("%s.name: a gate has a name", field)
+		}
+		if seen[g.Name] {
+			bad("%s.name %q: give each gate a name of its own", field, g.Name)
+		}
+		seen[g.Name] = true
+		if g.Deadline < 0 {
+			bad("%s.deadline %s: use 0s for never, or more", field, g.Deadline)
+		}
+		if len(g.At) == 0 {
+			bad("%s.at: name at least one of beforeStart, step, beforePromotion, afterPromotion", field)
+		}
+		for _, m := range g.At {
+			switch {
+			case !slices.Contains(Moments, m):
+				bad("%s.at %q: use beforeStart, step, beforePromotion or afterPromotion", field, m)
+			case m == DuringStep && p.Strategy == BlueGreen:
+				bad("%s.at step: a blue-green has no steps; use beforePromotion for the preview, or afterPromotion", field)
+			case (m == DuringStep || m == BeforePromotion) && p.Strategy == Recreate:
+				bad("%s.at %s: in a recreate nothing serves meanwhile; use beforeStart or afterPromotion", field, m)
+			}
+		}
+	}
 }

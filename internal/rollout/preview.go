@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -19,6 +20,8 @@ type PlannedStep struct {
 	// Pause is how long the step lasts at least; Manual, that it lasts until somebody promotes.
 	Pause  time.Duration `json:"pause,omitempty"`
 	Manual bool          `json:"manual,omitempty"`
+	// Gates are the names of those that must pass before the next step.
+	Gates []string `json:"gates,omitempty"`
 	// Text says it in one sentence without a full stop.
 	Text string `json:"text"`
 }
@@ -35,15 +38,13 @@ func (p Plan) Preview(stable, candidate Version, replicas int) []PlannedStep {
 		pv.add(PlannedStep{Phase: Preparing, Candidate: replicas, Text: fmt.Sprintf("%s starts with %s", candidate, instances(replicas))})
 		pv.allTraffic(0)
 	case p.Strategy == Recreate:
+		pv.before()
 		pv.recreate()
 	case replicas == 0:
 		pv.add(PlannedStep{Phase: Promoting, Weight: 100, Asked: 100, Text: fmt.Sprintf("nothing serves, so %s takes the place of %s at once", candidate, stable)})
-	case p.Strategy == Rolling:
-		pv.rolling()
-	case p.Strategy == BlueGreen:
-		pv.blueGreen()
 	default:
-		pv.canary()
+		pv.before()
+		map[Strategy]func(){Rolling: pv.rolling, BlueGreen: pv.blueGreen, Canary: pv.canary}[p.Strategy]()
 	}
 	return pv.steps
 }
@@ -56,6 +57,29 @@ type preview struct {
 }
 
 func (pv *preview) add(s PlannedStep) { pv.steps = append(pv.steps, s) }
+
+// before says which gates are asked before anything starts.
+func (pv *preview) before() {
+	if len(pv.plan.GatesAt(BeforeStart)) > 0 {
+		pv.add(PlannedStep{Phase: Preparing, Stable: pv.r, Text: fmt.Sprintf("%s waits", pv.c)})
+		pv.gate(BeforeStart)
+	}
+}
+
+// gate adds the gates of a moment to the last step.
+func (pv *preview) gate(m Moment) {
+	last := &pv.steps[len(pv.steps)-1]
+	var names []string
+	for _, g := range pv.plan.GatesAt(m) {
+		if !g.DryRun {
+			names = append(names, g.Name)
+		}
+	}
+	if len(names) > 0 {
+		last.Gates = append(last.Gates, names...)
+		last.Text += fmt.Sprintf("; it goes on when %s %s", strings.Join(names, ", "), map[bool]string{true: "passes", false: "pass"}[len(names) == 1])
+	}
+}
 
 func (pv *preview) recreate() {
 	pv.add(PlannedStep{Phase: Preparing, Text: fmt.Sprintf("%s stops; from here nothing serves", pv.s)})
@@ -80,7 +104,12 @@ func (pv *preview) rolling() {
 			Phase: phase, Stable: stable, Candidate: candidate, Weight: weight, Asked: weight,
 			Text: fmt.Sprintf("%s grows to %s beside %d of %s and gets %d %% of the traffic", pv.c, instances(candidate), stable, pv.s, weight),
 		})
+		if candidate == r {
+			pv.gate(DuringStep)
+			pv.gate(BeforePromotion)
+		}
 	}
+	pv.gate(AfterPromotion)
 	pv.old(stable)
 }
 
@@ -90,8 +119,9 @@ func (pv *preview) blueGreen() {
 		Text: fmt.Sprintf("%s starts with %s beside %s and gets no traffic", pv.c, instances(pv.r), pv.s),
 	})
 	if pv.plan.Manual {
-		pv.steps[0].Text += "; it waits for a promote"
+		pv.steps[len(pv.steps)-1].Text += "; it waits for a promote"
 	}
+	pv.gate(BeforePromotion)
 	pv.allTraffic(pv.r)
 	if pv.plan.HoldBack > 0 {
 		pv.add(PlannedStep{
@@ -132,6 +162,10 @@ func (pv *preview) canary() {
 		pv.add(PlannedStep{
 			Phase: Shifting, Stable: stable, Candidate: candidate, Weight: real, Asked: s.Weight, Pause: s.Pause, Manual: s.Manual, Text: text,
 		})
+		pv.gate(DuringStep)
+	}
+	if len(pv.plan.Steps) > 0 {
+		pv.gate(BeforePromotion)
 	}
 	pv.allTraffic(stable)
 	pv.old(stable)
@@ -142,6 +176,9 @@ func (pv *preview) allTraffic(stable int) {
 		Phase: Promoting, Stable: stable, Candidate: pv.r, Weight: 100, Asked: 100,
 		Text: fmt.Sprintf("all traffic goes to %s with %s", pv.c, instances(pv.r)),
 	})
+	if stable > 0 || pv.plan.Strategy == Recreate {
+		pv.gate(AfterPromotion)
+	}
 }
 
 // old ends the old version.

@@ -35,8 +35,51 @@ func anyPlan() *rapid.Generator[Plan] {
 				Weight: weight, Manual: rapid.Bool().Draw(t, "manual"), Pause: time.Duration(rapid.IntRange(0, 9).Draw(t, "pause")) * time.Second,
 			})
 		}
+		for i := range rapid.IntRange(0, 2).Draw(t, "gates") {
+			p.Gates = append(p.Gates, Gate{
+				Name:     []string{"a", "b"}[i],
+				At:       rapid.SliceOfNDistinct(rapid.SampledFrom(Moments), 1, 4, rapid.ID).Draw(t, "at"),
+				Deadline: time.Duration(rapid.IntRange(0, 30).Draw(t, "gate's deadline")) * time.Second,
+				Hold:     rapid.Bool().Draw(t, "hold"), DryRun: rapid.Bool().Draw(t, "dry run"),
+			})
+		}
 		return p
 	})
+}
+
+// anyVerdicts are answers to a question, and to none.
+func anyVerdicts(t *rapid.T, key string) map[string]Verdict {
+	all := map[string]Verdict{}
+	for _, name := range []string{"a", "b"} {
+		if rapid.Bool().Draw(t, name+" answers") {
+			all[name] = Verdict{
+				Of:      rapid.SampledFrom([]string{key, "1/step/1"}).Draw(t, "of"),
+				Outcome: rapid.SampledFrom([]Outcome{Pass, Fail, Wait, Inconclusive}).Draw(t, "outcome"), Reason: "so it is",
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
+// anyQuestion may be put in a phase, or none is.
+func anyQuestion(t *rapid.T, s State) *Question {
+	moments := map[Phase][]Moment{
+		Preparing: {BeforeStart, BeforePromotion}, Shifting: {DuringStep, BeforePromotion}, Finishing: {AfterPromotion},
+	}[s.Phase]
+	if len(moments) == 0 || rapid.Bool().Draw(t, "not asked") {
+		return nil
+	}
+	q := &Question{Revision: s.Revision, Moment: rapid.SampledFrom(moments).Draw(t, "asked"), Since: start}
+	if q.Moment == DuringStep {
+		q.Step = s.Step
+	}
+	if rapid.Bool().Draw(t, "waits for it alone") {
+		q.From = start.Add(time.Duration(rapid.IntRange(0, 100).Draw(t, "from")) * time.Second)
+	}
+	return q
 }
 
 func anyRoute() *rapid.Generator[Route] {
@@ -113,6 +156,9 @@ func anyState() *rapid.Generator[State] {
 			if s.Phase == Finishing {
 				s.Route = pin("2") // that is how it got there
 			}
+			if s.Asked = anyQuestion(t, s); s.Asked != nil {
+				s.Gates = anyVerdicts(t, s.Asked.Key())
+			}
 			if s.Phase == Aborting {
 				s.Rejected = rapid.SampledFrom([]Version{"", "2"}).Draw(t, "rejected")
 			}
@@ -124,6 +170,9 @@ func anyState() *rapid.Generator[State] {
 // decided draws a world and a decision about it.
 func decided(t *rapid.T) (Plan, State, Snapshot, Decision) {
 	p, s, seen := anyPlan().Draw(t, "plan"), anyState().Draw(t, "state"), anySnapshot().Draw(t, "seen")
+	if s.Asked != nil {
+		seen.Gates = anyVerdicts(t, s.Asked.Key())
+	}
 	return p, s, seen, Decide(p, s, seen)
 }
 
@@ -315,10 +364,47 @@ func TestI8_PastTheDeadlineItAborts(t *testing.T) {
 		seen.Wanted, seen.Orders, seen.Replicas = "2", nil, max(1, seen.Replicas)
 		s.Replicas, s.Full, s.Step = seen.Replicas, false, 0
 		seen.Versions["2"] = Standing{Asked: 7, Running: 7, Failure: "exit status 1"}
-		p.Deadline = max(time.Second, p.Deadline)
+		p.Deadline, p.Gates = max(time.Second, p.Deadline), nil
 		s.ProgressAt, s.LookedAt = seen.Now.Add(-p.Deadline), seen.Now
 		if d := Decide(p, s, seen); d.State.Phase != Aborting || d.State.Rejected != "2" {
 			t.Fatalf("%s %s: %s", d.State.Phase, d.Reason, d.Message)
+		}
+	})
+}
+
+func TestGates_OneThatFailsTurnsBackInTheSameLook(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, s, seen, d := decided(t)
+		if s.Asked == nil || seen.Replicas == 0 || s.Full || d.State.Full || !d.State.LookedAt.Equal(seen.Now) || d.Reason == ReasonClockSetBack {
+			return
+		}
+		for _, g := range p.GatesAt(s.Asked.Moment) {
+			v := seen.Gates[g.Name]
+			if g.DryRun || v.Of != s.Asked.Key() || v.Outcome != Fail || d.State.Asked == nil {
+				continue
+			}
+			if d.State.Asked.Key() == s.Asked.Key() && d.State.Asked.Waived == nil {
+				t.Fatalf("%s failed, and in %s it is still asked", g.Name, d.State.Phase)
+			}
+		}
+	})
+}
+
+func TestGates_ThatOnlyReportChangeNothingButTheQuestion(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, s, seen := anyPlan().Draw(t, "plan"), anyState().Draw(t, "state"), anySnapshot().Draw(t, "seen")
+		for i := range p.Gates {
+			p.Gates[i].DryRun = true
+		}
+		s.Asked, s.Gates = nil, nil
+		reporting := Decide(p, s, seen)
+		p.Gates = nil
+		without := Decide(p, s, seen)
+		if diff := cmp.Diff(without.Actions, reporting.Actions); diff != "" {
+			t.Fatal(diff)
+		}
+		if without.State.Phase != reporting.State.Phase || without.State.Step != reporting.State.Step {
+			t.Fatalf("%s %d with them, %s %d without", reporting.State.Phase, reporting.State.Step, without.State.Phase, without.State.Step)
 		}
 	})
 }

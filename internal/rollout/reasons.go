@@ -20,6 +20,7 @@ const (
 	ReasonRouteConverging   = "RouteConverging"   // waits until the data plane has what it was told
 	ReasonStepStanding      = "StepStanding"      // the step lasts its pause
 	ReasonAwaitingPromote   = "AwaitingPromote"   // waits for somebody to promote
+	ReasonGateWaiting       = "GateWaiting"       // waits for a gate to be decided
 	ReasonPaused            = "Paused"            // somebody paused the rollout
 	ReasonHoldingBack       = "HoldingBack"       // the old version stands so that an undo is instant
 	ReasonDraining          = "Draining"          // a version gets no new traffic and answers what it has
@@ -33,6 +34,8 @@ const (
 	ReasonAbortOrdered      = "AbortOrdered"      // somebody aborted, or undid it mid-way
 	ReasonDeadlineExceeded  = "DeadlineExceeded"  // no progress within Plan.Deadline
 	ReasonCandidateLost     = "CandidateLost"     // no instance of the candidate serves any more
+	ReasonGateFailed        = "GateFailed"        // a gate says that the candidate is not good enough
+	ReasonGateInconclusive  = "GateInconclusive"  // a gate was not decided by its deadline
 	ReasonSuperseded        = "Superseded"        // a newer template came mid-way
 	ReasonTemplateWentBack  = "TemplateWentBack"  // stable's own template came mid-way
 	ReasonTemplateNotTaken  = "TemplateNotTaken"  // an undo or retry could not write its template

@@ -54,6 +54,9 @@ type Plan struct {
 	// Steps of a canary, in order. After the last one the candidate is promoted.
 	Steps []Step `json:"steps,omitempty"`
 
+	// Gates ask whether a passage may go on. The first version is let in without them, and so is an undo.
+	Gates []Gate `json:"gates,omitempty"`
+
 	// Drain is the least time between the moment in which weight 0 of a version has converged and its scale-down.
 	Drain time.Duration `json:"drain"`
 	// Deadline is how long a rollout may make no progress before it is aborted. A pause is not a lack of progress. 0: never.
@@ -127,6 +130,8 @@ type Snapshot struct {
 	// Taken tells that the platform has the app in hand (held, pinned, paused) and has not let go of it yet. At rest the engine
 	// answers with Release until it is false. A platform that has nothing to let go of leaves it false.
 	Taken bool `json:"taken,omitempty"`
+	// Gates holds the newest answer of each gate that was asked, by its name.
+	Gates map[string]Verdict `json:"gates,omitempty"`
 	// Orders are what people asked for, oldest first. An order stays in the snapshot until the platform sees its ID in State.Done or later.
 	Orders []Order `json:"orders,omitempty"`
 }
@@ -152,8 +157,8 @@ type Verb string
 
 // The verbs. A deploy is no order: it changes Wanted.
 const (
-	Promote     Verb = "promote"      // past the manual stop that the rollout stands at
-	PromoteFull Verb = "promote-full" // past all the rest of the steps and pauses
+	Promote     Verb = "promote"      // past the manual stop, or the inconclusive gates, that the rollout stands at
+	PromoteFull Verb = "promote-full" // past all the rest of the steps, pauses and gates
 	Abort       Verb = "abort"
 	Undo        Verb = "undo" // back to the version before; during a rollout the same as abort
 	Pause       Verb = "pause"

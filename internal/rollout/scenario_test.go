@@ -17,6 +17,8 @@ import (
 // TestScenarios plays the text files in testdata. Each is a story: what is planned, seen and ordered, and what is decided.
 //
 //	plan strategy=canary drain=5s ...     the plan; each line below it is a step: "25 pause=30s", "50 manual", "0 match=x-beta:1", "10 mirror=50"
+//	gates                                 each line below it is a gate of the plan: "errors at=step,afterPromotion deadline=5m dryrun hold"
+//	say errors=fail:too-many ...          what gates answer to what they are asked now
 //	see wanted=2.0.0 replicas=3 ...       what is seen from now on; each line below it is a version: "1.0.0 asked=3 serving=2 failure=crash"
 //	order promote by=ann                  an order
 //	tick 5s                               time passes, then Decide is asked; what it says is printed, and nothing of it happens
@@ -73,6 +75,15 @@ func (s *story) tell(t *testing.T, d *datadriven.TestData) string {
 		if err := s.plan.Validate(); err != nil {
 			return err.Error() + "\n"
 		}
+		return ""
+	case "gates":
+		s.gates(t, d)
+		if err := s.plan.Validate(); err != nil {
+			return err.Error() + "\n"
+		}
+		return ""
+	case "say":
+		s.answer(t, d)
 		return ""
 	case "preview":
 		var b strings.Builder
@@ -147,6 +158,52 @@ func (s *story) planned(t *testing.T, d *datadriven.TestData) {
 		p.Steps = append(p.Steps, step)
 	}
 	s.plan = p
+}
+
+func (s *story) gates(t *testing.T, d *datadriven.TestData) {
+	t.Helper()
+	s.plan.Gates = nil
+	for line := range strings.Lines(d.Input) {
+		fields := strings.Fields(line)
+		g := Gate{Name: fields[0]}
+		for _, f := range fields[1:] {
+			switch k, v, _ := strings.Cut(f, "="); k {
+			case "at":
+				for m := range strings.SplitSeq(v, ",") {
+					g.At = append(g.At, Moment(m))
+				}
+			case "deadline":
+				g.Deadline = duration(t, v)
+			case "dryrun":
+				g.DryRun = true
+			case "hold":
+				g.Hold = true
+			default:
+				t.Fatalf("%s: a gate knows no %q", d.Pos, k)
+			}
+		}
+		s.plan.Gates = append(s.plan.Gates, g)
+	}
+}
+
+func (s *story) answer(t *testing.T, d *datadriven.TestData) {
+	t.Helper()
+	s.seen.Gates = maps.Clone(s.seen.Gates)
+	if s.seen.Gates == nil {
+		s.seen.Gates = map[string]Verdict{}
+	}
+	of := ""
+	if s.state.Asked != nil {
+		of = s.state.Asked.Key()
+	}
+	for _, a := range d.CmdArgs {
+		if a.Key == "of" {
+			of = a.FirstVal(t)
+			continue
+		}
+		outcome, reason, _ := strings.Cut(a.FirstVal(t), ":")
+		s.seen.Gates[a.Key] = Verdict{Of: of, Outcome: Outcome(outcome), Reason: strings.ReplaceAll(reason, "-", " ")}
+	}
 }
 
 func (s *story) sees(t *testing.T, d *datadriven.TestData) {

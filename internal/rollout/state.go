@@ -71,6 +71,14 @@ type State struct {
 	Called *Order `json:"called,omitempty"`
 	// Full is set once somebody ordered promote --full.
 	Full bool `json:"full,omitempty"`
+	// Undo is set in a revision that an undo began: a person decided already, and no gate is asked.
+	Undo bool `json:"undo,omitempty"`
+
+	// Asked is what the gates are asked now, and Gates what each of them last answered to it. Past is the last moment that the
+	// revision has behind it.
+	Asked *Question          `json:"asked,omitempty"`
+	Gates map[string]Verdict `json:"gates,omitempty"`
+	Past  Moment             `json:"past,omitempty"`
 	// Done is the ID of the last order that was obeyed or refused.
 	Done int64 `json:"done,omitempty"`
 

@@ -26,10 +26,10 @@ var Edges = []Edge{
 	{Promoting, Finishing, "the candidate serves with all instances and all traffic has converged on it"},
 	{Finishing, Idle, "the old version is gone: the candidate is stable now"},
 
-	{Preparing, Aborting, "ordered, out of time, or the template changed"},
-	{Shifting, Aborting, "ordered, out of time, the candidate was lost, or the template changed"},
+	{Preparing, Aborting, "ordered, out of time, a gate failed, or the template changed"},
+	{Shifting, Aborting, "ordered, out of time, a gate failed, the candidate was lost, or the template changed"},
 	{Promoting, Aborting, "ordered, out of time, the candidate was lost, or the template changed"},
-	{Finishing, Aborting, "ordered, the candidate was lost while the old version still serves, or the template asks for that again"},
+	{Finishing, Aborting, "ordered, a gate failed, the candidate was lost while the old version still serves, or the template asks for that again"},
 
 	{Aborting, Idle, "stable has its capacity, its traffic and its template, and nothing else stands"},
 	{Aborting, Held, "the same, except that the template still or again asks for the refused version"},

@@ -34,6 +34,15 @@ var Broken = []Engine{
 	{Name: "writes back over a newer template", Breaks: "I6", Decide: edits(writeBackOverAnything)},
 	{Name: "removes before the drain", Breaks: "I2", Decide: edits(removeAtOnce)},
 	{Name: "walks past manual stops", Breaks: "promote", Decide: lies(noManualStops)},
+	{Name: "asks no gate", Breaks: "G2", Decide: lies(func(p *rollout.Plan, _ *rollout.State, _ *rollout.Snapshot) { p.Gates = nil })},
+	{Name: "takes an undecided gate for one that passed", Breaks: "G2", Decide: lies(undecidedPasses)},
+	{Name: "goes on when a gate fails", Breaks: "G1, G2", Decide: lies(turnVerdicts(rollout.Fail, rollout.Wait))},
+	{Name: "takes a gate that failed for one that passed", Breaks: "G1, G2", Decide: lies(turnVerdicts(rollout.Fail, rollout.Pass))},
+	{Name: "obeys gates that only report", Breaks: "G3", Decide: lies(obeyDryRuns)},
+	{Name: "takes the answer to another question", Breaks: "G2", Decide: lies(anyAnswer)},
+	{Name: "asks nothing after the promotion", Breaks: "G2", Decide: lies(neverAt(rollout.AfterPromotion))},
+	{Name: "asks nothing before the start", Breaks: "G2", Decide: lies(neverAt(rollout.BeforeStart))},
+	{Name: "waits for ever for a gate", Breaks: "I8", Decide: lies(patientGates)},
 	{Name: "adds weights up to more than there is", Breaks: "I1", Decide: edits(oversum)},
 }
 
@@ -193,4 +202,66 @@ func oversum(_ rollout.Plan, _ rollout.Snapshot, d *rollout.Decision) {
 			}
 		}
 	}
+}
+
+func undecidedPasses(p *rollout.Plan, s *rollout.State, seen *rollout.Snapshot) {
+	if s.Asked == nil {
+		return
+	}
+	seen.Gates = maps.Clone(seen.Gates)
+	if seen.Gates == nil {
+		seen.Gates = map[string]rollout.Verdict{}
+	}
+	for _, g := range p.Gates {
+		if v := seen.Gates[g.Name]; v.Of != s.Asked.Key() || v.Outcome == rollout.Wait {
+			seen.Gates[g.Name] = rollout.Verdict{Of: s.Asked.Key(), Outcome: rollout.Pass}
+		}
+	}
+}
+
+func turnVerdicts(from, to rollout.Outcome) func(*rollout.Plan, *rollout.State, *rollout.Snapshot) {
+	return func(_ *rollout.Plan, _ *rollout.State, seen *rollout.Snapshot) {
+		seen.Gates = maps.Clone(seen.Gates)
+		for name, v := range seen.Gates {
+			if v.Outcome == from {
+				v.Outcome = to
+				seen.Gates[name] = v
+			}
+		}
+	}
+}
+
+func obeyDryRuns(p *rollout.Plan, _ *rollout.State, _ *rollout.Snapshot) {
+	p.Gates = slices.Clone(p.Gates)
+	for i := range p.Gates {
+		p.Gates[i].DryRun = false
+	}
+}
+
+func anyAnswer(_ *rollout.Plan, s *rollout.State, seen *rollout.Snapshot) {
+	if s.Asked == nil {
+		return
+	}
+	seen.Gates = maps.Clone(seen.Gates)
+	for name, v := range seen.Gates {
+		v.Of = s.Asked.Key()
+		seen.Gates[name] = v
+	}
+}
+
+func neverAt(m rollout.Moment) func(*rollout.Plan, *rollout.State, *rollout.Snapshot) {
+	return func(p *rollout.Plan, _ *rollout.State, _ *rollout.Snapshot) {
+		p.Gates = slices.Clone(p.Gates)
+		for i := range p.Gates {
+			p.Gates[i].At = slices.DeleteFunc(slices.Clone(p.Gates[i].At), func(at rollout.Moment) bool { return at == m })
+		}
+	}
+}
+
+func patientGates(p *rollout.Plan, s *rollout.State, seen *rollout.Snapshot) {
+	p.Gates = slices.Clone(p.Gates)
+	for i := range p.Gates {
+		p.Gates[i].Deadline = 0
+	}
+	turnVerdicts(rollout.Inconclusive, rollout.Wait)(p, s, seen)
 }

@@ -126,7 +126,7 @@ func (w *world) look() rollout.Snapshot {
 	w.elapsed += time.Millisecond
 	s := rollout.Snapshot{
 		Now: w.now(), Wanted: w.wanted, Replicas: w.replicas, Versions: make(map[rollout.Version]rollout.Standing, len(w.versions)),
-		Route: w.plane.live, Taken: w.taken, Orders: slices.Clone(w.orders),
+		Route: w.plane.live, Taken: w.taken, Orders: slices.Clone(w.orders), Gates: w.verdicts(),
 	}
 	if w.plane.liveSeq == w.plane.apiSeq {
 		s.Grade = w.grade

@@ -77,6 +77,7 @@ func (w *world) changePlan() {
 		}
 	}
 	w.plan = p
+	w.watch.planAt = w.control.saved.Revision
 	w.say("user", "changes the plan: %s, steps %+v", p.Strategy, p.Steps)
 }
 
@@ -132,6 +133,8 @@ func (w *world) helpAlong() {
 		w.order(rollout.Resume)
 	case s.Reason == rollout.ReasonAwaitingPromote && w.chance(300):
 		w.order(rollout.Promote)
+	case s.Reason == rollout.ReasonGateWaiting && w.chance(20):
+		w.order(rollout.PromoteFull) // nobody waits for ever for a gate that has all the time
 	}
 	if stable := w.version(s.Stable); stable != nil && stable.behaviour != good {
 		stable.heal(w) // it was promoted since

@@ -25,6 +25,7 @@ func (w *world) checkDecision(prev rollout.State, seen rollout.Snapshot, d rollo
 	w.checkTold(prev, seen, d)
 	w.checkDead(prev, seen, d)
 	w.checkToldAgain(seen, d)
+	w.checkGates(prev, seen, d)
 	if d.Reason == "" || d.Message == "" {
 		w.fail("I8 it says why", "no reason or message in %s", d.State.Phase)
 	}

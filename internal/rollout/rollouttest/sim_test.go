@@ -125,9 +125,14 @@ func TestWorlds_GoEverywhere(t *testing.T) {
 	for _, r := range []string{
 		rollout.ReasonAbortOrdered, rollout.ReasonDeadlineExceeded, rollout.ReasonCandidateLost,
 		rollout.ReasonSuperseded, rollout.ReasonTemplateWentBack, rollout.ReasonTemplateNotTaken, rollout.ReasonCandidateUnwanted,
+		rollout.ReasonGateFailed, rollout.ReasonGateInconclusive,
 	} {
 		want = append(want, "reason "+r)
 	}
+	for _, m := range rollout.Moments {
+		want = append(want, "asked "+string(m))
+	}
+	want = append(want, "waived")
 	for _, what := range want {
 		if counts[what] == 0 {
 			t.Errorf("%s: never happened", what)

@@ -7,14 +7,30 @@ type watch struct {
 	refused  rollout.Version // aborted for a reason of its own, and not asked for by anybody's order since
 	used     int64           // the promote that let the rollout past its last manual stop
 	revision int
-	calm     int  // looks in a row that found nothing to do
-	fresh    int  // looks in a row that were looked at, and not dropped for being late
-	fought   bool // somebody may have written the refused template again since the last abort began
+	calm     int             // looks in a row that found nothing to do
+	fresh    int             // looks in a row that were looked at, and not dropped for being late
+	planAt   int             // the revision in which the plan was changed last
+	waived   map[string]bool // questions that a person let the rollout go on without
+	fought   bool            // somebody may have written the refused template again since the last abort began
+}
+
+func (t *watch) waive(key string) {
+	if t.waived == nil {
+		t.waived = map[string]bool{}
+	}
+	t.waived[key] = true
 }
 
 // follow remembers what the rules need, of a state that was saved.
 func (t *watch) follow(w *world, d rollout.Decision, prev rollout.State) {
 	s := d.State
+	if q := s.Asked; q != nil {
+		w.count("asked " + string(q.Moment))
+		if q.Waived != nil {
+			w.count("waived")
+			t.waive(q.Key())
+		}
+	}
 	if s.Phase != prev.Phase {
 		w.count(string(w.plan.Strategy) + " " + string(w.plan.Split) + " " + string(s.Phase))
 	}

@@ -80,6 +80,7 @@ type world struct {
 	gitops   int  // how likely, in a tick, somebody writes the template that the user asked for where it is another one
 	asked    rollout.Version
 
+	desk    desk
 	control controller
 	watch   watch
 	faults  faults
@@ -98,7 +99,7 @@ var strategies = []rollout.Strategy{rollout.Recreate, rollout.Rolling, rollout.B
 func newWorld(seed uint64, e Engine, trace bool) *world {
 	w := &world{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x9a91e55)), engine: e, decide: e.Decide(), tracing: trace,
-		answered: map[int64]bool{},
+		answered: map[int64]bool{}, desk: newDesk(),
 	}
 	w.plan = w.drawPlan()
 	w.replicas = []int{3, 3, 1, 2, 4, 5, 0, 7}[w.rng.IntN(8)]
@@ -112,8 +113,8 @@ func newWorld(seed uint64, e Engine, trace bool) *world {
 	if w.plan.Split == rollout.ByShare {
 		w.plane.live.Open, w.plane.api.Open = true, true
 	}
-	w.say("world", "%s by %s, %d replicas, drain %s, hold-back %s, deadline %s, surge %d, unavailable %d, steps %+v",
-		w.plan.Strategy, w.plan.Split, w.replicas, w.plan.Drain, w.plan.HoldBack, w.plan.Deadline, w.plan.MaxSurge, w.plan.MaxUnavailable, w.plan.Steps)
+	w.say("world", "%s by %s, %d replicas, drain %s, hold-back %s, deadline %s, surge %d, unavailable %d, steps %+v, gates %+v",
+		w.plan.Strategy, w.plan.Split, w.replicas, w.plan.Drain, w.plan.HoldBack, w.plan.Deadline, w.plan.MaxSurge, w.plan.MaxUnavailable, w.plan.Steps, w.plan.Gates)
 	return w
 }
 
@@ -139,6 +140,9 @@ func (w *world) drawPlan() rollout.Plan {
 			s.Mirror = 1 + w.rng.IntN(100)
 		}
 		p.Steps = append(p.Steps, s)
+	}
+	if w.chance(600) {
+		p.Gates = w.drawGates(p.Strategy)
 	}
 	return p
 }
