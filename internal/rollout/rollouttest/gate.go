@@ -113,9 +113,15 @@ func (w *world) checkGates(prev rollout.State, seen rollout.Snapshot, d rollout.
 		return
 	}
 	for _, a := range d.Answers {
+		if a.Obeyed && a.Order.Verb == rollout.PromoteFull {
+			return // past all gates, and it may be over in the same look
+		}
 		if a.Obeyed && a.Order.Verb == rollout.Promote && prev.Asked != nil && strings.Contains(a.Message, "its gates") {
 			w.watch.waive(prev.Asked.Key())
 		}
+	}
+	if d.State.Past == rollout.AfterPromotion && prev.Past != rollout.AfterPromotion && seen.Wanted != prev.Candidate {
+		w.watch.waive(rollout.Question{Revision: prev.Revision, Moment: rollout.AfterPromotion}.Key()) // a newer version is not kept waiting
 	}
 	if q := prev.Asked; q != nil && d.State.Asked != nil && d.State.Asked.Key() == q.Key() && d.State.Asked.Waived == nil {
 		for _, g := range w.plan.GatesAt(q.Moment) {
