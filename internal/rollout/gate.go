@@ -112,7 +112,12 @@ func (l *look) asks(m Moment) bool {
 	case m != DuringStep && slices.Index(Moments, m) <= slices.Index(Moments, l.s.Past):
 		return false
 	}
-	return len(l.plan.GatesAt(m)) > 0
+	asked := l.plan.GatesAt(m)
+	if m == DuringStep {
+		return len(asked) > 0
+	}
+	// A step has its pause to look at what only reports. Nothing is kept waiting for that alone.
+	return slices.ContainsFunc(asked, func(g Gate) bool { return !g.DryRun })
 }
 
 // ask puts the question of a moment, or looks at the answers. alone tells that the passage waits for nothing but them.
