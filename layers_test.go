@@ -29,7 +29,7 @@ type layer struct {
 var layers = []layer{
 	{"cmd", []string{"internal/cli"}, "main hands over to the commands and does nothing else"},
 	{"internal/cli", []string{
-		"internal/app", "internal/controller", "internal/lint", "internal/local", "internal/probe", "internal/proxy",
+		"internal/app", "internal/check", "internal/controller", "internal/lint", "internal/local", "internal/probe", "internal/proxy",
 		"internal/report", "internal/rollout", "examples/api-status/apistatus",
 	}, "the commands are where things are wired together; the demo runs the example service"},
 	{"internal/cli/exit", nil, "an exit code is a plain value"},
@@ -54,10 +54,12 @@ var layers = []layer{
 	{"internal/proxy", []string{"internal/app", "internal/rollout"}, "the proxy knows weights and routes, not processes or phases"},
 	{"internal/wrap", []string{"internal/proxy"}, "the server side is kit's, the way to the command the proxy's; of rollouts it knows nothing"},
 	{"internal/probe", []string{"internal/report"}, "the prober measures from outside: it must not know what it measures"},
-	{"internal/report", []string{"internal/rollout"}, "evidence is a value and its outputs"},
+	{"internal/report", []string{"internal/junit", "internal/rollout"}, "evidence is a value and its outputs"},
+	{"internal/check", []string{"internal/junit", "internal/lint", "internal/report"}, "the rules are kittest's; here they get targets, and outputs that look like all others"},
+	{"internal/junit", nil, "a form that others fill in"},
 	{"internal/app", []string{"internal/rollout"}, "the app file ends in a plan"},
 	{"internal/gate/compare", nil, "the comparison is arithmetic over what was counted"},
-	{"internal/lint", nil, "the K rules judge files that are handed to them, and nothing else"},
+	{"internal/lint", []string{"internal/junit"}, "the K rules judge files that are handed to them, and nothing else"},
 	{"internal/rollout", nil, "the engine knows nothing but itself"},
 	{"examples", nil, "an example uses what a stranger could use: kit"},
 	{"bench", []string{"*"}, "benchmarks measure anything"},

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gapless.dev/gapless/internal/cli/adopt"
+	"gapless.dev/gapless/internal/cli/check"
 	"gapless.dev/gapless/internal/cli/controller"
 	"gapless.dev/gapless/internal/cli/demo"
 	"gapless.dev/gapless/internal/cli/deploy"
@@ -132,7 +133,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	add("roll", order.New(sh)...)
 	add("roll", scale.New(sh))
 	add("see", status.New(sh), plan.New(sh), report.New(sh))
-	add("prove", demo.New(sh), probe.New(), lint.New(sh))
+	add("prove", demo.New(sh), probe.New(), check.New(sh), lint.New(sh))
 	add("run", up.New(sh), wrap.New(), schema.New(sh))
 	add("kube", install.New(sh), adopt.New(sh), eject.New(sh), uninstall.New(sh), controller.New(sh))
 	for _, c := range demo.Hidden(sh) {

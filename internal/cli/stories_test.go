@@ -17,6 +17,7 @@ import (
 
 	"gapless.dev/gapless/examples/api-status/apistatus"
 	"gapless.dev/gapless/internal/local"
+	"gapless.dev/kit/kittest/faulty"
 )
 
 // The test binary is gapless and the service, too, so that stories run what a person would run.
@@ -24,7 +25,17 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"gapless":    func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 		"api-status": func() { os.Exit(apistatus.Main("0.0.0", os.Args[1:])) },
+		"broken":     func() { os.Exit(broken(os.Args[1:])) },
 	})
+}
+
+// broken is examples/broken: broken -fault NAME.
+func broken(args []string) int {
+	fault, err := faulty.Find(args[1])
+	if err != nil {
+		return 2
+	}
+	return fault.Serve()
 }
 
 func TestStories(t *testing.T) {

@@ -225,3 +225,6 @@ func (v *view) Facts() [][2]string {
 	}
 	return out
 }
+
+// PageCSS is the look of a report's page, for pages of other rooms that belong beside it.
+func PageCSS() string { return pageCSS }

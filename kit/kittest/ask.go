@@ -43,6 +43,10 @@ func cause(err error) string {
 	return err.Error()
 }
 
+// kubelet is how a health check introduces itself; a drain would take it for a
+// customer otherwise.
+const kubelet = "kube-probe/1.37"
+
 // patience is how long a health check may take: a kubelet's default.
 const patience = time.Second
 
@@ -83,7 +87,7 @@ func ask(ctx context.Context, url string) answer {
 		a.err = err
 		return a
 	}
-	req.Header.Set("User-Agent", "kube-probe/1.37") // or a drain would take it for a customer
+	req.Header.Set("User-Agent", kubelet)
 	resp, err := once(3 * patience).Do(req)
 	a.took = time.Since(a.at)
 	if err != nil {
@@ -153,4 +157,45 @@ func poll(ctx context.Context, every time.Duration, one func(context.Context) an
 		polling.Wait()
 		return answers
 	}
+}
+
+// An Answered is what a single question got, for whoever looks around before
+// a target is judged.
+type Answered struct {
+	Reached bool   // a whole answer came, whatever it says
+	Status  int    // of HTTP; 200 or 503 for what gRPC health says
+	Body    string // its beginning
+}
+
+// Asks puts one question, as a health check does: a path, or TCP, or GRPC.
+func Asks(ctx context.Context, addr, path string) Answered {
+	if path == TCP || path == GRPC {
+		a := health(ctx, addr, path)
+		return Answered{Reached: a.err == nil, Status: a.status}
+	}
+	return get(ctx, once(3*patience), "http://"+addr+path)
+}
+
+// AsksHTTP2 reports whether a path is answered over HTTP/2 without TLS.
+func AsksHTTP2(ctx context.Context, addr, path string) bool {
+	return get(ctx, overHTTP2(3*patience), "http://"+addr+path).Reached
+}
+
+// HealthMethod is a gRPC method that every service with health has.
+const HealthMethod = healthCheck
+
+func get(ctx context.Context, client *http.Client, url string) (a Answered) {
+	defer client.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return a
+	}
+	req.Header.Set("User-Agent", kubelet)
+	resp, err := client.Do(req)
+	if err != nil {
+		return a
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	return Answered{Reached: err == nil, Status: resp.StatusCode, Body: string(body)}
 }

@@ -79,7 +79,7 @@ func (c *Command) place(p *process) error {
 			continue
 		}
 		if port == 0 {
-			free, release, err := freePort()
+			free, release, err := FreePort()
 			if err != nil {
 				return err
 			}

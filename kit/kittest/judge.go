@@ -82,6 +82,9 @@ func Judge(ctx context.Context, target Target, watch Watch, only ...string) Judg
 			deliver(s.judge(ctx, rule, failed))
 			continue
 		}
+		if len(waiting) == 0 && (failed["Z1"] || failed["Z3"]) {
+			s.Spec.Stops = 1 // it cannot be stopped: once is enough
+		}
 		result := make(chan Result, 1)
 		waiting = append(waiting, result)
 		blocked := blocker(rule, failed)

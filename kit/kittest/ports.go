@@ -22,9 +22,9 @@ var given struct {
 	ports map[int]bool
 }
 
-// freePort is free now, and given to nobody else of this process until the
+// FreePort is free now, and given to nobody else of this process until the
 // release. Nobody holds it until the program does.
-func freePort() (port int, release func(), err error) {
+func FreePort() (port int, release func(), err error) {
 	given.Lock()
 	defer given.Unlock()
 	for range 1000 {

@@ -87,20 +87,20 @@ func (s *Session) untilReady(ctx context.Context, in Instance) (time.Time, error
 		}
 		select {
 		case <-in.Exited():
-			return time.Time{}, fmt.Errorf("exited with %v before it was ready%s", in.Exit(), lastWords(in))
+			return time.Time{}, fmt.Errorf("exited with %v before it was ready%s", in.Exit(), LastWords(in))
 		case <-ctx.Done():
 			return time.Time{}, ctx.Err()
 		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Now().After(limit) {
 			in.Kill()
-			return time.Time{}, fmt.Errorf("not ready after %v: %s: %v%s", s.Spec.Startup, s.asked(in, s.Spec.ReadyPath), last, lastWords(in))
+			return time.Time{}, fmt.Errorf("not ready after %v: %s: %v%s", s.Spec.Startup, s.asked(in, s.Spec.ReadyPath), last, LastWords(in))
 		}
 	}
 }
 
-// lastWords are the last lines of an instance, for an error.
-func lastWords(in Instance) string {
+// LastWords are the last lines of an instance, for the end of an error.
+func LastWords(in Instance) string {
 	lines := in.Lines()
 	if len(lines) == 0 {
 		return "; it said nothing"

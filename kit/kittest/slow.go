@@ -24,7 +24,7 @@ type slowRequest struct {
 func (r slowRequest) wasSlow() bool { return r.ended.Sub(r.began) > r.lasts*3/4 }
 
 // notSlow is why what needs a slow request was not judged.
-const notSlow = "a slow upload was answered at once; name a path that takes long (Spec.SlowPath)"
+const notSlow = "a slow upload was answered at once; name a path that takes long (Spec.SlowPath, check --slow)"
 
 func (r slowRequest) String() string {
 	if r.err != nil {

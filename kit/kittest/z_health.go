@@ -68,7 +68,7 @@ func (s *Session) liveAlone(ctx context.Context) Result {
 			answers = poll(polling, 200*time.Millisecond, func(ctx context.Context) answer { return health(ctx, in.HealthAddr(), s.Spec.LivePath) })()
 		}))
 		if exit, ended := wait(ctx, in, time.Now()); ended {
-			return fmt.Errorf("exited with %v %v after the start, while what it depends on did not answer%s", exit, exit.At.Sub(began).Round(time.Millisecond), lastWords(in))
+			return fmt.Errorf("exited with %v %v after the start, while what it depends on did not answer%s", exit, exit.At.Sub(began).Round(time.Millisecond), LastWords(in))
 		}
 		return ctx.Err()
 	})

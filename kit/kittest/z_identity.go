@@ -3,6 +3,8 @@ package kittest
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,12 +27,22 @@ var z21Version = Rule{
 		case versions[""] > 0:
 			return fail(nil, "%d of %d answers had no version", versions[""], answers)
 		case len(versions) != 1:
-			return fail(nil, "one instance answered as %d versions: %v", len(versions), versions)
+			return fail(nil, "one instance answered as %d versions: %s", len(versions), counts(versions))
 		case s.Spec.Version != "" && versions[s.Spec.Version] == 0:
-			return fail(nil, "answers say %v, not %s", versions, s.Spec.Version)
+			return fail(nil, "answers say %s, not %s", counts(versions), s.Spec.Version)
 		}
-		return pass("answers by version: %v", versions)
+		return pass("answers by version: %s", counts(versions))
 	}),
+}
+
+// counts is "1.0.0 611".
+func counts(by map[string]int) string {
+	var words []string
+	for name, n := range by {
+		words = append(words, fmt.Sprintf("%s %d", name, n))
+	}
+	slices.Sort(words)
+	return strings.Join(words, ", ")
 }
 
 var z22Report = Rule{

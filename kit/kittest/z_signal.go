@@ -126,7 +126,7 @@ var z16BeforeReady = Rule{
 	How:   "an instance that starts slowly gets SIGTERM after 0.2 s",
 	Run: func(ctx context.Context, s *Session) Result {
 		if len(s.Spec.SlowStart) == 0 {
-			return skip("not judged: no way is known to make its start slow (Spec.SlowStart)")
+			return skip("not judged: no way is known to make its start slow (Spec.SlowStart, check --slow-start)")
 		}
 		result := fail(nil, "")
 		err := s.use(ctx, s.Spec.SlowStart, func(ctx context.Context, in Instance) error {

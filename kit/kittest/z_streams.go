@@ -20,7 +20,7 @@ func judgeStreams(_ *Session, e *episode) Result {
 		return fail(nil, "the %s could not be opened: %v", name, err)
 	}
 	if len(e.streams) == 0 {
-		return skip("not judged: no stream is named (EventPath, SocketPath, GRPC)")
+		return skip("not judged: no stream is named (Spec.EventPath, SocketPath; check --events, --socket)")
 	}
 	var bad, good []string
 	for name, end := range e.streams {
@@ -49,7 +49,7 @@ var z12GRPC = Rule{
 
 func judgeGRPC(s *Session, e *episode) Result {
 	if !s.Spec.GRPC {
-		return skip("not judged: it is not said to serve gRPC")
+		return skip("not judged: it serves no gRPC")
 	}
 	if err := e.unopened["gRPC health"]; err != nil {
 		return fail(nil, "%v", err)

@@ -73,7 +73,7 @@ var z18Dependencies = Rule{
 	How:   "a slow request that needs a dependency at its end is under way at SIGTERM",
 	Run: everyStop(func(s *Session, e *episode) Result {
 		if s.Spec.DependPath == "" {
-			return skip("not judged: no path is named that takes long and then uses a dependency (DependPath)")
+			return skip("not judged: no path is named that takes long and then uses a dependency (Spec.DependPath, check --depends)")
 		}
 		if r := e.depend; r.err != nil || r.status >= 400 {
 			return fail([]string{fmt.Sprintf("begun %s, ended %s: %v", e.after(r.began), e.after(r.ended), r)},
@@ -91,7 +91,7 @@ var z19ExactlyOnce = Rule{
 	How:   "POST requests are sent until the drain is nearly over, and the service is asked how many it carried out",
 	Run: func(ctx context.Context, s *Session) Result {
 		if s.Spec.CountPath == "" {
-			return skip("not judged: no path is named that says how many POST were carried out (CountPath)")
+			return skip("not judged: no path is named that says how many POST were carried out (Spec.CountPath, check --count)")
 		}
 		var result Result
 		err := s.useReady(ctx, func(ctx context.Context, in Instance) (err error) {

@@ -23,7 +23,7 @@ below it; - is what another command prints. Objects that belong together (Deploy
 PodDisruptionBudget, autoscaler, volume claims) are judged together, so give them together.
 
 --fix mends what follows from what is written, and asks for or leaves what does not: values of
-yours come from --set, from --report, or from you at the terminal, and are never guessed.
+yours come from --set, from --check, or from you at the terminal, and are never guessed.
 Nothing but the mended values changes: comments, order and blanks stay. The diff is shown
 first, and written after you say yes, or with --yes.
 
@@ -43,7 +43,7 @@ const example = `  gapless lint deploy.yaml
 type Options struct {
 	Fix, Yes bool
 	Set      []string
-	Report   string
+	Check    string
 	Severity string
 	Output   shell.Output
 }
@@ -68,7 +68,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	flags.BoolVar(&o.Fix, "fix", false, "mend what can be mended, after showing the diff")
 	flags.BoolVarP(&o.Yes, "yes", "y", false, "write without asking")
 	flags.StringArrayVar(&o.Set, "set", nil, "a value that a rule asks for, as `KEY=VALUE`, such as K3.start=40s; for one object Deployment/api:K3.start=40s")
-	flags.StringVar(&o.Report, "report", "", "`file` with a report of gapless check -o json, for what only a measurement tells")
+	flags.StringVar(&o.Check, "check", "", "`file` with a report of gapless check -o json, for what only a live test tells")
 	flags.StringVar(&o.Severity, "severity", string(lint.Warning), "what exit code 1 begins at: error, warning or info")
 	o.Output.Register(cmd, "text", "json", "sarif", "junit")
 	return cmd
@@ -91,7 +91,7 @@ func Run(sh *shell.Shell, o *Options, args []string) error {
 		return exit.Usagef("no Kubernetes object in %s: an object has apiVersion and kind", strings.Join(args, " "))
 	}
 	if n := in.services(); checked != nil && n > 1 {
-		return exit.Usagef("--report: a report is of one service, and there are %d here: give the manifests of the one", n)
+		return exit.Usagef("--check: a report is of one service, and there are %d here: give the manifests of the one", n)
 	}
 	out := sh.Out
 	if o.Fix && len(in.problems) > 0 {
@@ -131,14 +131,14 @@ func (o *Options) parse() (least lint.Severity, answers lint.Answers, checked *l
 		}
 		answers[key] = value
 	}
-	if o.Report == "" {
+	if o.Check == "" {
 		return least, answers, nil, nil
 	}
-	data, err := os.ReadFile(o.Report)
+	data, err := os.ReadFile(o.Check)
 	if err != nil {
-		return "", nil, nil, fmt.Errorf("--report: %w", err)
+		return "", nil, nil, fmt.Errorf("--check: %w", err)
 	}
-	checked, err = lint.ParseCheckReport(o.Report, data)
+	checked, err = lint.ParseCheckReport(o.Check, data)
 	return least, answers, checked, err
 }
 

@@ -82,9 +82,9 @@ func TestLint_ExitCodesAndMessages(t *testing.T) {
 		{"no value", at("DIR/good.yaml", "--set", "K3.start"), "", 2, "KEY=VALUE"},
 		{"wrong value", at("DIR/good.yaml", "--set", "K3.start=soon"), "", 2, "no time"},
 		{"unknown output", at("DIR/good.yaml", "-o", "xml"), "", 2, "junit"},
-		{"a report", at("DIR/good.yaml", "--report", "DIR/report.json"), "", 0, "nothing found"},
-		{"a report for many", at("DIR/bad.yaml", "DIR/notes.yaml", "--report", "DIR/report.json"), "", 2, "a report is of one service"},
-		{"no report", at("DIR/good.yaml", "--report", "DIR/bad.yaml"), "", 2, "no report of gapless check"},
+		{"a report", at("DIR/good.yaml", "--check", "DIR/report.json"), "", 0, "nothing found"},
+		{"a report for many", at("DIR/bad.yaml", "DIR/notes.yaml", "--check", "DIR/report.json"), "", 2, "a report is of one service"},
+		{"no report", at("DIR/good.yaml", "--check", "DIR/bad.yaml"), "", 2, "no report of gapless check"},
 		{"mending what is broken", at("DIR/broken.yaml", "DIR/bad.yaml", "--fix", "--yes"), "", 2, "nothing is mended"},
 		{"mending without consent", at("DIR/bad.yaml", "--fix"), "", 1, "add --yes"},
 	} {
@@ -198,11 +198,13 @@ func TestLint_OutputsForMachines(t *testing.T) {
 
 	out, _, _ = run(t, "", name, "-o", "junit")
 	var junit struct {
-		Tests    int `xml:"tests,attr"`
-		Failures int `xml:"failures,attr"`
-		Skipped  int `xml:"skipped,attr"`
+		Suite struct {
+			Tests    int `xml:"tests,attr"`
+			Failures int `xml:"failures,attr"`
+			Skipped  int `xml:"skipped,attr"`
+		} `xml:"testsuite"`
 	}
-	if err := xml.Unmarshal([]byte(out), &junit); err != nil || junit.Failures != 1 || junit.Skipped != 1 || junit.Tests < 12 {
+	if err := xml.Unmarshal([]byte(out), &junit); err != nil || junit.Suite.Failures != 1 || junit.Suite.Skipped != 1 || junit.Suite.Tests < 12 {
 		t.Errorf("%v %+v", err, junit)
 	}
 }

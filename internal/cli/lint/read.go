@@ -3,7 +3,6 @@ package lint
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -42,7 +41,7 @@ func read(sh *shell.Shell, args []string) (input, error) {
 				return in, errors.New("standard input (-) is named twice")
 			}
 			in.stdin = true
-			data, err := readAll(sh.In)
+			data, err := manifest.ReadAll(sh.In)
 			if err != nil {
 				return in, fmt.Errorf("read standard input: %w", err)
 			}
@@ -82,12 +81,7 @@ func readFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return readAll(f)
-}
-
-// readAll reads one byte more than is allowed, so that too much is noticed by the parser and said.
-func readAll(r io.Reader) ([]byte, error) {
-	return io.ReadAll(io.LimitReader(r, manifest.MaxBytes+1))
+	return manifest.ReadAll(f)
 }
 
 // expand names the files of a folder, or the file itself.

@@ -43,7 +43,7 @@ func reference() string {
 How a rule's findings are mended by ` + "`--fix`" + `:
 
 - **auto**: the right value follows from what is written. It is written in place; comments, order and blanks stay. Twice is the same as once.
-- **ask**: the value is yours to give, by ` + "`--set KEY=VALUE`" + `, by ` + "`--report`" + ` or at the terminal. It is never guessed. ` + "`--set Deployment/api:K3.start=40s`" + ` gives it for one object.
+- **ask**: the value is yours to give, by ` + "`--set KEY=VALUE`" + `, by ` + "`--check report.json`" + ` or at the terminal. It is never guessed. ` + "`--set Deployment/api:K3.start=40s`" + ` gives it for one object.
 - **explain**: a person has to decide.
 
 A single finding can say less than its rule, when what is written leaves a choice, or is shared by an anchor and its aliases.

@@ -183,3 +183,8 @@ func lineOfBadRune(data []byte) int {
 	}
 	return line
 }
+
+// ReadAll reads one byte more than is allowed, so that too much is noticed by Parse and said.
+func ReadAll(r io.Reader) ([]byte, error) {
+	return io.ReadAll(io.LimitReader(r, MaxBytes+1))
+}
