@@ -34,6 +34,11 @@ generate: ## write the generated files: the phase diagram, the reference pages, 
 	go test -count=1 -run 'TestDiagram|TestReference' ./internal/app ./internal/rollout ./internal/cli ./internal/cli/check ./internal/cli/lint -update
 	go run ./install/reference > docs/reference/rollout.md
 
+IMAGE ?= gapless:dev
+image: ## the controller's image, without Docker: bin/gapless.tar as of docker save; PUSH=registry/gapless:1.0.0 pushes it too
+	@mkdir -p bin
+	go run ./install/image -tag $(IMAGE) -o bin/gapless.tar $(if $(PUSH),-push $(PUSH))
+
 demo: ## the main job: four strategies, two services, every request counted
 	@go build -o bin/ ./cmd/gapless
 	@bin/gapless demo
@@ -72,5 +77,5 @@ $(TOOLS)/%: tools.mod tools.sum
 	GOWORK=off go build -modfile=tools.mod -o $(TOOLS)/ honnef.co/go/tools/cmd/staticcheck mvdan.cc/gofumpt
 	@touch $(TOOLS)/*
 
-.PHONY: help build test check fmt generate demo cluster-up cluster-down e2e soak bench docs clean
+.PHONY: help build test check fmt generate image demo cluster-up cluster-down e2e soak bench docs clean
 .DEFAULT_GOAL := help

@@ -12,7 +12,6 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -29,9 +28,7 @@ type Options struct {
 	Namespace string
 	// LeaseNamespace is where the lease lies. Default: gapless-system.
 	LeaseNamespace string
-	// Health is the address for /healthz and /readyz; empty: none.
-	Health string
-	Log    *slog.Logger
+	Log            *slog.Logger
 }
 
 // Scheme knows every kind that is read as a type.
@@ -41,6 +38,19 @@ func Scheme() (*runtime.Scheme, error) {
 		return nil, err
 	}
 	return s, v1alpha1.AddToScheme(s)
+}
+
+// Answers tells whether the cluster answers and knows Rollouts.
+func Answers(ctx context.Context, o Options) error {
+	scheme, err := Scheme()
+	if err != nil {
+		return err
+	}
+	c, err := client.New(o.Config, client.Options{Scheme: scheme})
+	if err != nil {
+		return err
+	}
+	return c.List(ctx, &v1alpha1.RolloutList{}, client.InNamespace(o.Namespace), client.Limit(1))
 }
 
 // Run is the controller: it leads, or waits to, and drives every Rollout until ctx ends.
@@ -65,8 +75,7 @@ func Run(ctx context.Context, o Options) error {
 		LeaderElection: true, LeaderElectionID: LeaseName, LeaderElectionNamespace: o.LeaseNamespace,
 		LeaderElectionReleaseOnCancel: true,
 
-		Metrics:                server.Options{BindAddress: "0"},
-		HealthProbeBindAddress: o.Health,
+		Metrics: server.Options{BindAddress: "0"},
 	}
 	if o.Namespace != "" {
 		options.Cache.DefaultNamespaces = map[string]cache.Config{o.Namespace: {}}
@@ -74,14 +83,6 @@ func Run(ctx context.Context, o Options) error {
 	m, err := manager.New(config, options)
 	if err != nil {
 		return fmt.Errorf("reach the cluster: %w", err)
-	}
-	if o.Health != "" {
-		if err := m.AddHealthzCheck("alive", healthz.Ping); err != nil {
-			return err
-		}
-		if err := m.AddReadyzCheck("alive", healthz.Ping); err != nil {
-			return err
-		}
 	}
 	fleet := &Fleet{Client: m.GetClient(), Cache: m.GetCache(), Events: m.GetEventRecorder("gapless"), Log: o.Log}
 	if err := m.Add(fleet); err != nil {

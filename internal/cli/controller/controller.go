@@ -3,12 +3,11 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"gapless.dev/kit"
 
 	"gapless.dev/gapless/internal/cli/exit"
 	"gapless.dev/gapless/internal/cli/shell"
@@ -27,7 +26,7 @@ const example = `  gapless controller                              in a pod
 
 // Options of the command.
 type Options struct {
-	Cluster        kube.Connection
+	Namespace      string
 	LeaseNamespace string
 	Health         string
 }
@@ -46,26 +45,34 @@ func New(sh *shell.Shell) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	o.Cluster.Register(f, "only this `namespace` (default all)")
-	f.StringVar(&o.LeaseNamespace, "lease-namespace", "gapless-system", "namespace of the lease that controllers share")
-	f.StringVar(&o.Health, "health", "", "`address` for /healthz and /readyz, such as :8081 (default: none)")
+	f.StringVarP(&o.Namespace, "namespace", "n", "", "only this `namespace` (default all)")
+	f.StringVar(&o.LeaseNamespace, "lease-namespace", "gapless-system", "`namespace` of the lease that controllers share")
+	f.StringVar(&o.Health, "health", "", "`address` for /livez, /readyz and /statusz, such as :8081 (default none)")
 	return cmd
 }
 
-// Run drives until it is told to stop.
+// Run drives until it is told to stop, and then ends what it is at.
 func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
-	config, _, err := o.Cluster.Config()
+	cluster := sh.Where.Cluster
+	cluster.Namespace = o.Namespace
+	config, _, err := cluster.Config()
 	if err != nil {
 		return exit.With(exit.Usage, err)
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	err = kube.Run(ctx, kube.Options{
-		Config: config, Namespace: o.Cluster.Namespace, LeaseNamespace: o.LeaseNamespace, Health: o.Health,
-		Log: slog.New(slog.NewTextHandler(sh.Err, nil)),
-	})
-	if errors.Is(err, context.Canceled) {
-		return nil
+	log := slog.New(slog.NewTextHandler(sh.Err, nil))
+	options := kube.Options{Config: config, Namespace: o.Namespace, LeaseNamespace: o.LeaseNamespace, Log: log}
+
+	// Nobody sends it requests, so there is no drain: the lease is given up at once, and another controller goes on.
+	budget := kit.DefaultBudget()
+	budget.Drain = 0
+	svc := kit.New(kit.WithLogger(log), kit.WithBudget(budget), kit.WithVersion(sh.Version))
+	svc.ReadyWhen("cluster", func(ctx context.Context) error { return kube.Answers(ctx, options) })
+	svc.Go("controller", func(ctx context.Context) error { return kube.Run(ctx, options) })
+	if o.Health != "" {
+		svc.Health(o.Health)
 	}
-	return err
+	if code := svc.Run(ctx); code != exit.OK {
+		return exit.Silently(code)
+	}
+	return nil
 }
