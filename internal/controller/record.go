@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
@@ -133,8 +134,12 @@ func converged(r *report.Report, seen Seen, s rollout.State) {
 	if s.ConvergedAt.IsZero() || s.ConvergedAt.Equal(seen.State.ConvergedAt) {
 		return
 	}
+	after := time.Duration(0)
+	if !s.ToldAt.IsZero() {
+		after = max(0, s.ConvergedAt.Sub(s.ToldAt))
+	}
 	r.Converged = append(r.Converged, report.Convergence{
-		At: s.ConvergedAt, What: "route: " + s.Route.String(), Grade: string(seen.Snapshot.Grade), After: report.Millis(max(0, s.ConvergedAt.Sub(s.ToldAt))),
+		At: s.ConvergedAt, What: "route: " + s.Route.String(), Grade: string(seen.Snapshot.Grade), After: report.Millis(after),
 	})
 	r.Converged = bounded(r.Converged)
 }

@@ -139,28 +139,39 @@ func (a *App) Record(ctx context.Context, seen controller.Seen, d rollout.Decisi
 		r.Notes = append(r.Notes, fmt.Sprintf("The controller was killed: what it decided between %s and %s is not listed.", clock(r.At), clock(seen.State.PhaseAt)))
 	}
 	e.resumed = false
-	closed, now := controller.Record(e.now.Report, seen, d)
-	if closed != nil {
-		e.put(revisionKey(closed.Revision), record{e.now.Names, *closed})
+	rests := e.now.Report.Over() && e.now.Report.Revision == d.State.Revision && settled(e.now.Report.Reason)
+	if !rests {
+		closed, now := controller.Record(e.now.Report, seen, d)
+		if closed != nil && !closed.Over() {
+			e.put(revisionKey(closed.Revision), record{e.now.Names, *closed})
+		}
+		if e.now.Report.Revision != now.Revision {
+			e.now.Names = nil
+		}
+		e.now = record{a.names(a.seen), now}
+		if now.Over() {
+			e.now.Report.Versions = a.counted(now.At)
+		}
+		e.put(revisionKey(now.Revision), e.now)
 	}
-	if e.now.Report.Revision != now.Revision {
-		e.now.Names = nil
-	}
-	e.now.Report = now
-	e.now.Names = merged(e.now.Names, a.seen.names())
 	for _, an := range d.Answers {
 		e.answers = append(e.answers, Answer{an.Order.ID, an.Order.Verb, an.Order.By, an.Obeyed, inWords(an.Message, e.now.Names)})
 		e.answers = e.answers[max(0, len(e.answers)-keptAnswers):]
 		e.put(answersKey, e.answers)
 	}
-	if now.Over() {
-		e.now.Report.Versions = a.counted(now.At)
-	}
-	e.put(revisionKey(now.Revision), e.now)
-	if now.Over() || closed != nil || len(d.Answers) > 0 || standsForAWhile(seen, d) {
+	if !rests && e.now.Report.Over() && settled(d.Reason) || len(d.Answers) > 0 || standsForAWhile(seen, d) {
 		return a.Flush(ctx)
 	}
 	return nil
+}
+
+// settled tells whether a reason is the last word of a revision. What is said after it, such as of scaling at rest, is no part of it.
+func settled(reason string) bool {
+	switch reason {
+	case rollout.ReasonServing, rollout.ReasonAborted, rollout.ReasonHeld:
+		return true
+	}
+	return false
 }
 
 // counted is what stands of each version, in numbers.
@@ -175,14 +186,6 @@ func (a *App) counted(at time.Time) []report.Version {
 }
 
 func clock(t time.Time) string { return t.UTC().Format(time.TimeOnly) + "Z" }
-
-func merged(names, more map[string]string) map[string]string {
-	if names == nil {
-		names = map[string]string{}
-	}
-	maps.Copy(names, more)
-	return names
-}
 
 // aWhile is long enough for a rest to be worth a write.
 const aWhile = 15 * time.Second

@@ -112,7 +112,7 @@ func TestEvidence_SaysWhatAKilledControllerTookWithIt(t *testing.T) {
 	finishing := waits
 	finishing.Phase, finishing.PhaseAt = rollout.Finishing, begin.Add(time.Minute)
 	next := &App{Client: d.client, Key: deskKey, proved: true}
-	d.record(next, begin.Add(2*time.Minute), finishing, rollout.State{Phase: rollout.Idle, Revision: 2, Stable: v, PhaseAt: begin.Add(2 * time.Minute)})
+	d.record(next, begin.Add(2*time.Minute), finishing, rollout.State{Phase: rollout.Idle, Revision: 2, Stable: v, PhaseAt: begin.Add(2 * time.Minute), Reason: rollout.ReasonServing})
 	e, err := EvidenceOf(t.Context(), d.client, deskKey)
 	if err != nil || len(e.Reports) != 1 || len(e.Reports[0].Notes) != 1 || !strings.Contains(e.Reports[0].Notes[0], "between 03:04:05Z and 03:05:05Z") {
 		t.Errorf("%+v, %v", e.Reports, err)
@@ -124,7 +124,7 @@ func TestEvidence_IsBounded(t *testing.T) {
 	begin := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	before := rollout.State{Phase: rollout.Idle, Revision: 1, Stable: "old"}
 	for n := 2; n < 20; n++ {
-		after := rollout.State{Phase: rollout.Idle, Revision: n, Stable: "old", PhaseAt: begin, Message: strings.Repeat("long ", 20_000)}
+		after := rollout.State{Phase: rollout.Idle, Revision: n, Stable: "old", PhaseAt: begin, Reason: rollout.ReasonServing, Message: strings.Repeat("long ", 20_000)}
 		d.record(d.app, begin, before, after)
 		before = after
 	}

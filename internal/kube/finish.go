@@ -208,7 +208,7 @@ func (a *App) fail(ctx context.Context, l *look) error {
 	now := a.now().UTC().Format(time.RFC3339)
 	failed := map[string]any{
 		"type": string(appsv1.DeploymentProgressing), "status": string(metav1.ConditionFalse), "reason": "ProgressDeadlineExceeded",
-		"message": "Gapless took it back: " + a.state.Aborted.Message, "lastUpdateTime": now, "lastTransitionTime": now,
+		"message": "Gapless took it back: " + a.inWords(l, a.state).Aborted.Message, "lastUpdateTime": now, "lastTransitionTime": now,
 	}
 	next := []any{failed}
 	for _, c := range conditions {

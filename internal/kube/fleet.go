@@ -143,7 +143,7 @@ func (f *Fleet) begin(key types.NamespacedName) {
 	loop := &controller.Loop{
 		Platform: app, Wake: r.wake, Decide: decide,
 		Say: func(seen controller.Seen, d rollout.Decision) {
-			log.Info(inWords(d.Message, app.seen.names()), "phase", d.State.Phase, "reason", d.Reason, "revision", d.State.Revision)
+			log.Info(inWords(d.Message, app.names(app.seen)), "phase", d.State.Phase, "reason", d.Reason, "revision", d.State.Revision)
 			app.say(seen, d)
 			if err := app.Record(ctx, seen, d); err != nil && ctx.Err() == nil {
 				log.Warn(err.Error()) // evidence, and no state: the rollout goes on
@@ -181,7 +181,7 @@ func (a *App) say(seen controller.Seen, d rollout.Decision) {
 	if d.State.Phase == rollout.Aborting || d.State.Phase == rollout.Held {
 		kind = corev1.EventTypeWarning
 	}
-	a.Events.Eventf(a.seen.rollout, a.seen.deploy, kind, d.Reason, string(d.State.Phase), "%s", inWords(d.Message, a.seen.names()))
+	a.Events.Eventf(a.seen.rollout, a.seen.deploy, kind, d.Reason, string(d.State.Phase), "%s", inWords(d.Message, a.names(a.seen)))
 }
 
 // sweep lets go of Deployments whose Rollout went while nobody looked.

@@ -44,8 +44,9 @@ type look struct {
 	deploy   *unstructured.Unstructured
 	replicas int
 	wanted   rollout.Version
-	template string // canonical, the Deployment's
-	sets     []set  // oldest first
+	template string            // canonical, the Deployment's
+	called   map[string]string // what people call the versions, as it was before anything was written
+	sets     []set             // oldest first
 	pods     map[rollout.Version][]*corev1.Pod
 	pins     *service.Router // the Services of the user
 	router   traffic.Router
@@ -166,6 +167,7 @@ func (a *App) lookAtSets(ctx context.Context, l *look) error {
 			break
 		}
 	}
+	l.called = l.names()
 	return nil
 }
 

@@ -54,7 +54,7 @@ func (a *App) describe(l *look, st *v1alpha1.RolloutStatus, s rollout.State) {
 	st.ObservedGeneration = l.rollout.Generation
 	st.Strategy, st.Phase, st.Weight = string(plan.Strategy), string(s.Phase), int32(s.Weight())
 	st.Revision, st.Rejected = int64(s.Revision), string(s.Rejected)
-	s = l.inWords(s)
+	s = a.inWords(l, s)
 	st.Reason, st.Message = s.Reason, s.Message
 	if st.RejectedTemplate = ""; s.Rejected != "" {
 		st.RejectedTemplate = l.digest(s.Rejected)

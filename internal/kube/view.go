@@ -138,7 +138,7 @@ func end(now *report.Report, r *v1alpha1.Rollout, state rollout.State) {
 
 // standing adds what stands of each version.
 func (a *App) standing(l *look, now *report.Report) {
-	names := l.names()
+	names := a.names(l)
 	seen := a.snapshot(l, now.At)
 	if plan := planOf(l); plan.Validate() == nil {
 		if d := decide(plan, l.state, seen); d.State.Phase == l.state.Phase && d.State.Reason == l.state.Reason {

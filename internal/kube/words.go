@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"maps"
 	"regexp"
 
 	"gapless.dev/gapless/api/v1alpha1"
@@ -41,15 +42,19 @@ func inWords(text string, names map[string]string) string {
 	})
 }
 
-// inWords is a state whose sentences name versions as people know them.
-func (l *look) inWords(s rollout.State) rollout.State {
-	names := l.names()
-	stable, candidate := l.versionStatuses(s.Stable, s.Candidate)
-	for _, v := range []*v1alpha1.VersionStatus{stable, candidate} {
-		if v != nil {
-			names[v.Hash] = v.Version
-		}
+// names are what people call the versions that were seen in the present revision, also those of which nothing is left.
+func (a *App) names(l *look) map[string]string {
+	names := maps.Clone(a.kept.now.Names)
+	if names == nil {
+		names = map[string]string{}
 	}
+	maps.Copy(names, l.called)
+	return names
+}
+
+// inWords is a state whose sentences name versions as people know them.
+func (a *App) inWords(l *look, s rollout.State) rollout.State {
+	names := a.names(l)
 	s.Message = inWords(s.Message, names)
 	if s.Aborted != nil {
 		aborted := *s.Aborted

@@ -108,6 +108,9 @@ func (r Report) Way() string {
 
 // Standing is where the revision stands, in a few words: Promoted after 42.1 s; Shifting, step 2 of 3 at 25 %.
 func (r Report) Standing() string {
+	if r.Over() && r.From == "" && r.Took() == 0 {
+		return "" // it was taken into care as it stood
+	}
 	if r.Over() && r.Outcome != "" {
 		return fmt.Sprintf("%s after %s", r.Outcome, Short(r.Took()))
 	}

@@ -13,6 +13,7 @@ import (
 
 	"gapless.dev/gapless/internal/cli/shell"
 	evidence "gapless.dev/gapless/internal/report"
+	"gapless.dev/gapless/internal/rollout"
 )
 
 const long = `Show what stands of each app, or all that is known of one: phase, step, weights, processes or pods, requests and losses as far as they are counted: by the proxy on one machine, by a probe that runs on a cluster.
@@ -134,7 +135,7 @@ func Line(r evidence.Report) string {
 	if r.Step > 0 {
 		s += fmt.Sprintf(" step %d of %d", r.Step, r.Steps)
 	}
-	if !r.Over() {
+	if !r.Over() && r.Phase != string(rollout.Idle) {
 		s += fmt.Sprintf("  %d %%", r.Weight)
 	}
 	if r.Message != "" {
