@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -33,9 +34,9 @@ func (a answer) String() string {
 
 // cause is an error without the request that it came of, which the reader knows.
 func cause(err error) string {
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return fmt.Sprintf("%s: %v", op.Op, op.Err)
+	var number syscall.Errno
+	if errors.As(err, &number) {
+		return number.Error()
 	}
 	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
 		err = next

@@ -20,6 +20,7 @@ type Session struct {
 	first   func() (*episode, error)
 	more    func() ([]*episode, error)
 	idle    func() (idleStop, error)
+	hard    func() (hardStop, error)
 
 	mu   sync.Mutex
 	seen []*episode    // the stops under load, in the order in which they ended
@@ -34,6 +35,7 @@ func NewSession(ctx context.Context, target Target) *Session {
 	s.first = sync.OnceValues(func() (*episode, error) { return s.stopUnderLoad(ctx, 1) })
 	s.more = sync.OnceValues(func() ([]*episode, error) { return s.stopAgain(ctx) })
 	s.idle = sync.OnceValues(func() (idleStop, error) { return s.stopIdle(ctx) })
+	s.hard = sync.OnceValues(func() (hardStop, error) { return s.stopHard(ctx) })
 	return s
 }
 

@@ -2,6 +2,7 @@ package kittest
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"time"
 
@@ -97,12 +98,20 @@ func firstAnswer(answers []answer, after time.Time, is func(answer) bool) (answe
 	return answers[i], true
 }
 
+// often is how often a line may come, figures aside, to be worth telling: what
+// is said of every request is not.
+const often = 5
+
 // saidAround are the first lines that the service wrote from the stop on, or
 // just before it, and the last.
 func (e *episode) saidAround(most int) []Event {
+	seen := make(map[string]int)
+	for _, line := range e.lines {
+		seen[figures.ReplaceAllString(line.Text, "0")]++
+	}
 	var events []Event
 	for _, line := range e.lines {
-		if line.At.Before(e.asked.Add(-200*time.Millisecond)) || workWord.MatchString(line.Text) {
+		if line.At.Before(e.asked.Add(-100*time.Millisecond)) || workWord.MatchString(line.Text) || seen[figures.ReplaceAllString(line.Text, "0")] > often {
 			continue
 		}
 		text := line.Text
@@ -116,6 +125,8 @@ func (e *episode) saidAround(most int) []Event {
 	}
 	return events
 }
+
+var figures = regexp.MustCompile(`[0-9]+`)
 
 // packets is a loss in the words of what went over the wire.
 func packets(r load.Result) string {

@@ -61,9 +61,9 @@ func (s *Session) edges(ctx context.Context) (sum edgeCount, err error) {
 	var mu sync.Mutex
 	var stopping sync.WaitGroup
 	done := 0
-	for range s.Spec.Edges {
+	for i := range s.Spec.Edges {
 		stopping.Go(func() {
-			one, failed := s.edge(ctx)
+			one, failed := s.oneEdge(ctx, i)
 			mu.Lock()
 			defer mu.Unlock()
 			sum.add(one)
@@ -78,14 +78,45 @@ func (s *Session) edges(ctx context.Context) (sum edgeCount, err error) {
 	return sum, err
 }
 
+// oneEdge is a stop of Z10. Where instances run one at a time, the first is
+// also the one under a request that takes too long: both have the end to
+// themselves, and a whole grace period is saved.
+func (s *Session) oneEdge(ctx context.Context, i int) (edgeCount, error) {
+	if i == 0 && s.rides() {
+		both, err := s.hard()
+		return both.edge, err
+	}
+	return s.edge(ctx, nil)
+}
+
+// rides reports whether the request that takes too long is part of a stop of Z10.
+func (s *Session) rides() bool { return s.Spec.Parallel == 1 && !s.Spec.Brief }
+
+// hardStop is a stop under clients until the end, and under a request that
+// takes too long.
+type hardStop struct {
+	edge edgeCount
+	over Result
+}
+
+func (s *Session) stopHard(ctx context.Context) (hard hardStop, err error) {
+	hard.edge, err = s.edge(ctx, &hard.over)
+	return hard, err
+}
+
 // edge stops an instance under clients that open a new connection for every
-// request until they are refused.
-func (s *Session) edge(ctx context.Context) (sum edgeCount, err error) {
+// request until they are refused. With over, there is also a request that
+// takes too long, and what came of it is put there.
+func (s *Session) edge(ctx context.Context, over *Result) (sum edgeCount, err error) {
 	err = s.useReady(ctx, func(ctx context.Context, in Instance) error {
+		var slow <-chan slowRequest
+		if over != nil {
+			slow = s.askSlowly(ctx, in.Addr(), 2*s.Spec.Grace)
+		}
+		stopped := time.Now().Add(100*time.Millisecond + s.Spec.hook())
+		until := stopped.Add(s.Spec.killed())
 		var mu sync.Mutex
 		var clients sync.WaitGroup
-		until := time.Now().Add(s.Spec.hook() + s.Spec.killed() + time.Second)
-		stopped := time.Now().Add(100*time.Millisecond + s.Spec.hook())
 		for range edgeClients {
 			clients.Go(func() {
 				one := s.knock(ctx, in.Addr(), stopped, until)
@@ -94,15 +125,29 @@ func (s *Session) edge(ctx context.Context) (sum edgeCount, err error) {
 				sum.add(one)
 			})
 		}
-		pause(ctx, 100*time.Millisecond)
-		err := terminate(in)
-		if exit, ended := wait(ctx, in, until); !ended || exit.Signal != "" {
-			in.Kill()
-			// What a kill cuts is not the edge's.
-			defer func() { sum = edgeCount{unclosed: 1} }()
+		refused := make(chan struct{})
+		go func() {
+			clients.Wait()
+			close(refused)
+		}()
+		pause(ctx, time.Until(stopped.Add(-s.Spec.hook())))
+		if err := terminate(in); err != nil {
+			return err
 		}
-		clients.Wait()
-		return err
+		select {
+		case <-refused:
+			if time.Now().After(until) {
+				sum = edgeCount{unclosed: 1} // what a kill would cut is not the edge's
+			}
+		case <-ctx.Done():
+		}
+		if over == nil {
+			in.Kill()
+		} else {
+			*over = s.judgeEnd(ctx, in, stopped, slow)
+		}
+		<-refused
+		return ctx.Err()
 	})
 	if len(sum.examples) > 8 {
 		sum.examples = sum.examples[:8]

@@ -46,6 +46,13 @@ func judgeExit(s *Session, e *episode) Result {
 
 // overBudget stops an instance under a request that would take too long.
 func (s *Session) overBudget(ctx context.Context) (result Result) {
+	if s.rides() {
+		hard, err := s.hard()
+		if err != nil {
+			return fail(nil, "%v", err)
+		}
+		return hard.over
+	}
 	err := s.useReady(ctx, func(ctx context.Context, in Instance) error {
 		s.doing("stop under a request of %v", 2*s.Spec.Grace)
 		slow := s.askSlowly(ctx, in.Addr(), 2*s.Spec.Grace)
@@ -54,19 +61,24 @@ func (s *Session) overBudget(ctx context.Context) (result Result) {
 		if err := terminate(in); err != nil {
 			return err
 		}
-		exit, ended := wait(ctx, in, stopped.Add(s.Spec.killed()))
-		in.Kill()
-		if !ended {
-			result = fail(nil, "under a request longer than its budget it was still running when it would be killed, %v after SIGTERM", s.Spec.killed())
-			return ctx.Err()
-		}
-		result = judgeOver(s, in, exit, stopped, <-slow)
-		return nil
+		result = s.judgeEnd(ctx, in, stopped, slow)
+		return ctx.Err()
 	})
 	if err != nil {
 		return fail(nil, "%v", err)
 	}
 	return result
+}
+
+// judgeEnd waits for the end of an instance under a request that takes too
+// long.
+func (s *Session) judgeEnd(ctx context.Context, in Instance, stopped time.Time, slow <-chan slowRequest) Result {
+	exit, ended := wait(ctx, in, stopped.Add(s.Spec.killed()))
+	in.Kill()
+	if !ended {
+		return fail(nil, "under a request longer than its budget it was still running when it would be killed, %v after SIGTERM", s.Spec.killed())
+	}
+	return judgeOver(s, in, exit, stopped, <-slow)
 }
 
 func judgeOver(s *Session, in Instance, exit Exit, stopped time.Time, request slowRequest) Result {
