@@ -79,11 +79,11 @@ func TestCandidate_ThatDiesWithWeightLosesItAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := h.until("25 % stand", func(r report.Report) bool { return r.Reason == rollout.ReasonAwaitingPromote })
-	// These two are the candidate's for sure.
+	// These two are the candidate's for sure, and no proxy may send them again.
 	slow := make(chan int, 2)
 	for range 2 {
 		go func() {
-			req, err := http.NewRequest(http.MethodGet, h.url("/slow?for=1m"), nil)
+			req, err := http.NewRequest(http.MethodPost, h.url("/slow?for=1m"), nil)
 			if err != nil {
 				panic(err)
 			}

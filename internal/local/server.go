@@ -38,14 +38,23 @@ func listenSocket(path string) (*unixSocket, error) {
 			_ = os.Remove(path)
 		}
 	}
-	before := syscall.Umask(0o177) // there is no moment in which others could connect
-	l, err := net.Listen("unix", path)
-	syscall.Umask(before)
+	l, err := ownersOnly.Listen(context.Background(), "unix", path)
+	if err == nil {
+		if err = os.Chmod(path, 0o600); err != nil { // where the system did not heed the rights of the socket itself
+			l.Close()
+		}
+	}
 	if err != nil {
 		return nil, errorf(Refused, "socket: cannot listen at %s: %v: choose another path", path, err)
 	}
 	return &unixSocket{l, path}, nil
 }
+
+// ownersOnly gives a socket its rights before it has a name: on Linux there is no moment in which others could connect. A umask would
+// do so too, but it is the whole process's.
+var ownersOnly = net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), 0o600) })
+}}
 
 type peerKey struct{}
 

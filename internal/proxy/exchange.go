@@ -71,7 +71,12 @@ func (x *exchange) takeBody(w http.ResponseWriter, r *http.Request) bool {
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 	}
-	if !small(r) {
+	switch {
+	case r.ContentLength == 0:
+		return true
+	case !small(r):
+		// A service may answer while the body still comes; else net/http throws away what is unread when the answer begins.
+		_ = http.NewResponseController(w).EnableFullDuplex()
 		return true
 	}
 	x.body = make([]byte, r.ContentLength)

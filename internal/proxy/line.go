@@ -78,6 +78,9 @@ func (l *Line) RoundTrip(r *http.Request) (*http.Response, error) {
 // send carries a request whose body, if whole, is in hand.
 func (l *Line) send(r *http.Request, whole, grpc bool) (*http.Response, error) {
 	r.URL.Host = l.addr
+	if !whole && r.ContentLength > 0 {
+		r.Body = &counted{r.Body, r.ContentLength}
+	}
 	switch {
 	case grpc || l.OnlyHTTP2:
 		return l.h2c.RoundTrip(r)
@@ -87,6 +90,22 @@ func (l *Line) send(r *http.Request, whole, grpc bool) (*http.Response, error) {
 		return l.fresh.RoundTrip(r)
 	}
 	return l.http1.RoundTrip(r)
+}
+
+// counted is a body that ends by its length. A transport reads once more after the last byte; by then the answer may be on its way, and
+// the server that the body came in by may have closed it. The transport would take that for a failure and cut the answer off.
+type counted struct {
+	io.ReadCloser
+	left int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, io.EOF
+	}
+	n, err := c.ReadCloser.Read(p)
+	c.left -= int64(n)
+	return n, err
 }
 
 // Close ends the idle connections, and the others as soon as they are.
