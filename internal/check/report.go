@@ -33,6 +33,8 @@ type Report struct {
 	Cause string `json:"cause,omitempty"`
 	// Subject is what was checked, in words.
 	Subject string `json:"subject"`
+	// Service is how it was asked, for whoever goes on from here.
+	Service Service `json:"service"`
 	// Facts are what the check went by: port, probes, budget; and where it knows them from.
 	Facts []string `json:"facts,omitempty"`
 	// StartMs is the time from the start of the process to the first readiness, in milliseconds; 0 if it was not seen.
@@ -44,6 +46,28 @@ type Report struct {
 	// LateMs is how late the checking machine itself was at the worst. Moments were judged with that allowance.
 	LateMs float64 `json:"lateMs"`
 	TookMs float64 `json:"tookMs"`
+}
+
+// A Service is what the check went by.
+type Service struct {
+	// Port is 0 where it can be told.
+	Port int `json:"port,omitempty"`
+	// Ready and Live are paths, or the words of kittest; HealthPort is theirs if it is not the service's own, and cannot be told.
+	Ready      string            `json:"ready,omitempty"`
+	Live       string            `json:"live,omitempty"`
+	HealthPort int               `json:"healthPort,omitempty"`
+	Readiness  kittest.Readiness `json:"readiness,omitempty"`
+	GraceMs    float64           `json:"graceMs,omitempty"`
+	PreStopMs  float64           `json:"preStopMs,omitempty"`
+	DrainMs    float64           `json:"drainMs,omitempty"`
+}
+
+// ServiceOf is how a service of that spec is asked.
+func ServiceOf(s kittest.Spec, port, healthPort int) Service {
+	return Service{
+		Port: port, Ready: s.ReadyPath, Live: s.LivePath, HealthPort: healthPort, Readiness: s.Readiness,
+		GraceMs: millis(s.Grace), PreStopMs: millis(s.PreStop), DrainMs: millis(s.Drain),
+	}
 }
 
 // A Rule is the outcome of one rule.

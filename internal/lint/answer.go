@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -84,7 +85,15 @@ func (a Answers) Duration(o *manifest.Object, key string) (time.Duration, bool) 
 type CheckReport struct {
 	// StartMs is the time from the start of the process to the first readiness, in milliseconds; 0 if it was not measured.
 	StartMs float64 `json:"startMs"`
-	Rules   []struct {
+	// Service is how the service was asked.
+	Service struct {
+		// Ready is the path of its readiness, on HealthPort if that is not the service's own.
+		Ready      string `json:"ready"`
+		HealthPort int    `json:"healthPort"`
+		// Readiness is what it was declared to do on SIGTERM.
+		Readiness string `json:"readiness"`
+	} `json:"service"`
+	Rules []struct {
 		ID     string `json:"id"`
 		Result string `json:"result"`
 	} `json:"rules"`
@@ -98,6 +107,9 @@ func ParseCheckReport(name string, data []byte) (*CheckReport, error) {
 	}
 	if r.StartMs < 0 || r.StartMs > float64((24*time.Hour).Milliseconds()) {
 		return nil, fmt.Errorf("%s: startMs: %v is no time that a service starts in", name, r.StartMs)
+	}
+	if p := r.Service.HealthPort; p < 0 || p > 65535 {
+		return nil, fmt.Errorf("%s: service.healthPort: %d is no port", name, p)
 	}
 	if len(r.Rules) == 0 && r.StartMs == 0 {
 		return nil, fmt.Errorf("%s is no report of gapless check -o json: it has neither rules nor startMs", name)
@@ -116,6 +128,28 @@ func (r *CheckReport) Passed(id string) bool {
 		}
 	}
 	return false
+}
+
+// Given is the answer to a question: what somebody said, else what a live test has seen to hold; empty if nobody knows.
+func (w *World) Given(o *manifest.Object, key string) string {
+	if said := w.Answers.Of(o, key); said != "" || w.Checked == nil {
+		return said
+	}
+	switch s := w.Checked.Service; {
+	case key == "K1.ready" && w.Checked.Passed("Z3") && strings.HasPrefix(s.Ready, "/"):
+		answer := s.Ready
+		if s.HealthPort > 0 {
+			answer += ":" + strconv.Itoa(s.HealthPort)
+		}
+		if IsEndpoint(answer) == nil {
+			return answer
+		}
+	case key == "K10.readiness" && w.Checked.Passed("Z4"):
+		if OneOf("ServeTerminating", "Flip")(s.Readiness) == nil {
+			return s.Readiness
+		}
+	}
+	return ""
 }
 
 // Start is how long the service takes to start, by a flag or by a report; false if nobody knows.

@@ -92,7 +92,7 @@ func (c *Command) place(p *process) error {
 }
 
 func (c *Command) start(p *process, env []string) error {
-	spec := c.Declared.withDefaults()
+	spec := c.Declared.WithDefaults()
 	fill := strings.NewReplacer("{port}", portOf(p.addr), "{healthport}", portOf(p.health), "{grpcport}", portOf(p.grpc))
 	args := make([]string, len(c.Args))
 	for i, arg := range c.Args {

@@ -30,7 +30,7 @@ type Session struct {
 // NewSession prepares to judge the target. Nothing is started yet. The context
 // bounds the life of everything that will be.
 func NewSession(ctx context.Context, target Target) *Session {
-	s := &Session{Target: target, Spec: target.Spec().withDefaults()}
+	s := &Session{Target: target, Spec: target.Spec().WithDefaults()}
 	s.places = make(chan struct{}, s.Spec.Parallel)
 	s.first = sync.OnceValues(func() (*episode, error) { return s.stopUnderLoad(ctx, 1) })
 	s.more = sync.OnceValues(func() ([]*episode, error) { return s.stopAgain(ctx) })

@@ -74,7 +74,8 @@ type Spec struct {
 // waiting: kept-alive clients must still hear "Connection: close" once.
 const announce = 2 * time.Second
 
-func (s Spec) withDefaults() Spec {
+// WithDefaults fills in what is not declared.
+func (s Spec) WithDefaults() Spec {
 	text := func(field *string, value string) {
 		if *field == "" {
 			*field = value
@@ -127,7 +128,7 @@ func (e *SpecError) Error() string { return fmt.Sprintf("%s is %v: %s", e.Field,
 
 // Validate returns a [*SpecError], or nil.
 func (s Spec) Validate() error {
-	s = s.withDefaults()
+	s = s.WithDefaults()
 	for _, field := range []struct {
 		name  string
 		value time.Duration

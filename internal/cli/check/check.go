@@ -118,7 +118,7 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options, args []string) error 
 	}
 	look.stop()
 	r := check.Of(judged, ctx.Err() != nil, time.Since(began))
-	r.Subject, r.Facts = p.subject(), p.facts
+	r.Subject, r.Service, r.Facts = p.subject(), p.service, p.facts
 	return finish(out, o, r, file)
 }
 

@@ -18,6 +18,7 @@ type process struct {
 	spec     kittest.Spec
 	args     []string
 	facts    []string
+	service  check.Service
 }
 
 func (p *process) subject() string { return strings.Join(p.args, " ") }
@@ -49,6 +50,7 @@ func (p *process) target(ctx context.Context, doing func(string)) (kittest.Targe
 	s.Path, s.ReadyPath, s.LivePath, s.HTTP2, s.GRPC = found.Path, found.Ready, found.Live, found.HTTP2, found.GRPC
 	p.repeat(s, c)
 	p.tell(c)
+	p.service = check.ServiceOf(s.WithDefaults(), c.Port, c.HealthPort)
 	return c, inFlags(c.Declared.Validate())
 }
 

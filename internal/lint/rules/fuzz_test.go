@@ -11,6 +11,40 @@ import (
 	"gapless.dev/gapless/internal/lint/rules"
 )
 
+// Whatever a report of a live test says: it is refused, or what is mended by it can be read and is mended once.
+func FuzzCheckReport(f *testing.F) {
+	manifests, err := os.ReadFile("testdata/checked.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	seed, err := os.ReadFile("testdata/checked.check.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, text := range []string{
+		string(seed), "", "{}", "[]", `{"startMs":1e300}`, `{"startMs":-1}`, `{"rules":[{}]}`, `{"rules":[{"id":"Z3","result":"pass"}],"service":{"ready":"/a\n: b"}}`,
+		`{"rules":[{"id":"Z3","result":"pass"}],"service":{"ready":"/#{","healthPort":99999}}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		checked, err := lint.ParseCheckReport("f.json", data)
+		if err != nil {
+			return
+		}
+		file, _ := manifest.Parse("f.yaml", manifests)
+		once, _ := lint.Fix(rules.All, []*manifest.File{file}, lint.Answers{}, checked)
+		again, problems := manifest.Parse("f.yaml", once[0].After)
+		if len(problems) > 0 {
+			t.Fatalf("mended into something that cannot be read: %v\n%s", problems, once[0].After)
+		}
+		twice, _ := lint.Fix(rules.All, []*manifest.File{again}, lint.Answers{}, checked)
+		if twice[0].Changed() {
+			t.Errorf("twice is not once:\n%s\n---- then\n%s", once[0].After, twice[0].After)
+		}
+	})
+}
+
 // Whatever comes in: nothing panics, what was mended can be read, and mending it again changes nothing.
 func FuzzManifests(f *testing.F) {
 	files, _ := filepath.Glob("*/*.yaml")

@@ -19,7 +19,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 // Each rule's folder holds a bad.yaml with its findings, and a good.yaml without any. Other files *.yaml are cases of their own. A first
-// line "# set: KEY=VALUE ..." gives answers. What can be mended is mended,
+// line "# set: KEY=VALUE ..." gives answers, a file NAME.check.json what a live test has seen. What can be mended is mended,
 // and twice is the same as once.
 func TestRules_FindWhatTheirExamplesSay(t *testing.T) {
 	for _, rule := range rules.All {
@@ -50,7 +50,8 @@ func judgeExample(t *testing.T, list []lint.Rule, name string) {
 	}
 	answers := header(t, list, string(data))
 	f := parse(t, filepath.Base(name), data)
-	result := lint.Judge(list, lint.NewWorld([]*manifest.File{f}, answers, nil))
+	checked := report(t, strings.TrimSuffix(name, ".yaml")+".check.json")
+	result := lint.Judge(list, lint.NewWorld([]*manifest.File{f}, answers, checked))
 	base := strings.TrimSuffix(name, ".yaml")
 	if strings.HasPrefix(filepath.Base(name), "good") {
 		for _, one := range result.Findings {
@@ -67,7 +68,7 @@ func judgeExample(t *testing.T, list []lint.Rule, name string) {
 	}
 	golden(t, goldenName(base, "findings"), out.Bytes())
 
-	fixed, refused := lint.Fix(list, []*manifest.File{f}, answers, nil)
+	fixed, refused := lint.Fix(list, []*manifest.File{f}, answers, checked)
 	if len(refused) > 0 && !strings.Contains(name, "byhand") {
 		t.Errorf("refused: %v", refused)
 	}
@@ -75,11 +76,11 @@ func judgeExample(t *testing.T, list []lint.Rule, name string) {
 		return
 	}
 	golden(t, goldenName(base, "fixed"), fixed[0].After)
-	again, _ := lint.Fix(list, []*manifest.File{parse(t, f.Name, fixed[0].After)}, answers, nil)
+	again, _ := lint.Fix(list, []*manifest.File{parse(t, f.Name, fixed[0].After)}, answers, checked)
 	if diff := cmp.Diff(string(again[0].Before), string(again[0].After)); diff != "" {
 		t.Errorf("mended twice is not the same as once:\n%s", diff)
 	}
-	left := lint.Run(list, lint.NewWorld([]*manifest.File{parse(t, f.Name, fixed[0].After)}, answers, nil))
+	left := lint.Run(list, lint.NewWorld([]*manifest.File{parse(t, f.Name, fixed[0].After)}, answers, checked))
 	for _, one := range left {
 		if one.Mend == lint.Auto && one.Ignored == "" && !strings.Contains(name, "byhand") {
 			t.Errorf("not mended: %s:%d %s: %s", one.File, one.Line, one.Rule, one.What)
@@ -109,6 +110,19 @@ func TestRules_SayWhatTheyAre(t *testing.T) {
 			}
 		}
 	}
+}
+
+// report reads what a live test has seen, if there was one.
+func report(t *testing.T, name string) *lint.CheckReport {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil
+	}
+	checked, err := lint.ParseCheckReport(name, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return checked
 }
 
 // header reads the answers in the first lines of an example.

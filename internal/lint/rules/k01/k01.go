@@ -61,7 +61,7 @@ func missing(w *lint.World, one *lint.Workload, c lint.Container) lint.Finding {
 
 // endpoint is the answer to K1.ready; the port is the container's first if the answer names none.
 func endpoint(w *lint.World, one *lint.Workload, c lint.Container) (path, port string, ok bool) {
-	path, port, _ = strings.Cut(w.Answers.Of(one.Object, ask.Key), ":")
+	path, port, _ = strings.Cut(w.Given(one.Object, ask.Key), ":")
 	if port == "" {
 		for _, p := range c.Get("ports").Items()[:min(1, len(c.Get("ports").Items()))] {
 			port = p.Get("name").String()
@@ -82,7 +82,7 @@ func same(w *lint.World, one *lint.Workload, probe manifest.Value) lint.Finding 
 		Fix: "give readiness an endpoint of its own; liveness answers 200 as long as the process runs, whatever it depends on",
 		Ask: &ask,
 	}
-	path, _, _ := strings.Cut(w.Answers.Of(one.Object, ask.Key), ":")
+	path, _, _ := strings.Cut(w.Given(one.Object, ask.Key), ":")
 	at := probe.Get("httpGet", "path")
 	if at.Exists() && path != "" && path != at.String() {
 		f.Edits = []manifest.Edit{at.SetString(path)}

@@ -132,6 +132,16 @@ func hinder(w *lint.World, one *lint.Workload) []lint.Finding {
 			}.At(claim))
 		}
 	}
+	for _, term := range one.Pod.Get("affinity", "podAntiAffinity", "requiredDuringSchedulingIgnoredDuringExecution").Items() {
+		perVersion := slices.Contains(term.Get("matchLabelKeys").Strings(), "pod-template-hash")
+		if term.Get("topologyKey").String() == "kubernetes.io/hostname" && !perVersion && lint.Selects(term.Get("labelSelector"), one.Labels()) {
+			all = append(all, lint.Finding{
+				Severity: lint.Info,
+				What:     fmt.Sprintf("the extra pod needs a node without any of these pods: with %d nodes for %d replicas it never starts", w.Replicas(one), w.Replicas(one)),
+				Fix:      "prefer instead of require, or keep versions apart only from themselves: matchLabelKeys: [pod-template-hash]",
+			}.At(term))
+		}
+	}
 	for _, c := range one.Containers {
 		for _, port := range c.Get("ports").Items() {
 			if host := port.Get("hostPort"); host.Int(0) > 0 {

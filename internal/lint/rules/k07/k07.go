@@ -29,6 +29,13 @@ func check(w *lint.World) []lint.Finding {
 	for _, one := range w.Workloads {
 		for _, c := range slices.Concat(one.Containers, one.Sidecars) {
 			all = append(all, judge(c)...)
+			if signal := c.Get("lifecycle", "stopSignal"); signal.String() == "SIGKILL" || signal.String() == "SIGSTOP" {
+				all = append(all, lint.Finding{
+					Severity: lint.Error,
+					What:     fmt.Sprintf("container %s is stopped by %s, which no process can hear", c.Name, signal),
+					Fix:      "leave stopSignal out: SIGTERM is the default",
+				}.At(signal))
+			}
 		}
 	}
 	return all

@@ -46,7 +46,7 @@ func check(w *lint.World) []lint.Finding {
 			f.What = why + ", and what readiness does on SIGTERM is not said"
 			f.Fix = "let the service stay ready until it stops, and say so by the pod annotation " + Annotation + ": ServeTerminating; or sleep through the drain in preStop"
 			f.Ask = &ask
-			if answer := w.Answers.Of(one.Object, ask.Key); answer == "ServeTerminating" || answer == "Flip" {
+			if answer := w.Given(one.Object, ask.Key); answer == "ServeTerminating" || answer == "Flip" {
 				f.Edits = []manifest.Edit{declared.Set(answer)}
 			}
 		}
