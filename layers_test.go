@@ -58,6 +58,8 @@ var layers = []layer{
 	{"internal/check", []string{"internal/junit", "internal/lint", "internal/report"}, "the rules are kittest's; here they get targets, and outputs that look like all others"},
 	{"internal/junit", nil, "a form that others fill in"},
 	{"internal/app", []string{"internal/rollout"}, "the app file ends in a plan"},
+	{"internal/gate", []string{"internal/rollout"}, "a gate knows questions and where it looks for answers"},
+	{"internal/gate/spec", []string{"internal/rollout"}, "what a user writes is plain data"},
 	{"internal/gate/compare", nil, "the comparison is arithmetic over what was counted"},
 	{"internal/lint", []string{"internal/junit"}, "the K rules judge files that are handed to them, and nothing else"},
 	{"internal/rollout", nil, "the engine knows nothing but itself"},
@@ -68,7 +70,7 @@ var layers = []layer{
 }
 
 // pure rooms: the same input gives the same output, whatever the machine, the hour or the other goroutines.
-var pure = []string{"internal/rollout", "internal/app", "internal/report", "internal/lint", "internal/gate/compare"}
+var pure = []string{"internal/rollout", "internal/app", "internal/report", "internal/lint", "internal/gate/compare", "internal/gate/spec"}
 
 // waiting rooms wait for events; a sleep there would be a guess.
 var waiting = []string{"internal/controller", "internal/local", "internal/kube", "internal/traffic"}

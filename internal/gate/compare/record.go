@@ -1,6 +1,9 @@
 package compare
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // mostBins is how many bins a Record keeps. Past it two neighbours become one.
 const mostBins = 120
@@ -56,13 +59,17 @@ func (r *Record) widen() {
 	r.Width, r.First, r.Bins = 2*r.Width, first, wide
 }
 
+// Closed is the record without the bin that still fills at a time.
+func (r Record) Closed(now time.Time) Record {
+	n := min(int64(len(r.Bins)), max(0, r.number(now)-r.First))
+	r.Bins = slices.Clone(r.Bins[:n])
+	return r
+}
+
 // Until returns the bins that were over at a time. The one that still fills is not judged: whoever looks more often would see more.
 func (r Record) Until(now time.Time) []Bin {
 	var all []Bin
-	for i, b := range r.Bins {
-		if r.First+int64(i) >= r.number(now) {
-			break
-		}
+	for _, b := range r.Closed(now).Bins {
 		all = append(all, Bin{Stable: Count{Total: b[0], Bad: b[1]}, Candidate: Count{Total: b[2], Bad: b[3]}})
 	}
 	return all
