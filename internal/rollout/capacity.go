@@ -14,6 +14,16 @@ import (
 // is asked for, and their weights must sum to 100: 33 and 67 with 1 and 2 of 3. So the bound that holds for every
 // weight is bound(n) = ceil(100 x n / replicas), and 67 on 2 of 3 is within it.
 
+// load is the greatest share of traffic in percent that a step may send to the candidate. What a match by header sends is not known
+// and small.
+func (s Step) load() int {
+	users := 0
+	if s.Match != nil {
+		users = s.Match.Users
+	}
+	return max(s.Weight, s.Mirror, users, 1)
+}
+
 // need is how many of the replicas a weight needs.
 func need(weight, replicas int) int { return (weight*replicas + 99) / 100 }
 

@@ -67,9 +67,9 @@ func (l *look) shiftToStep(step Step) {
 	switch {
 	case answer == failed || l.halted():
 	case stop:
-		l.say(ReasonAwaitingPromote, "%s stands at %d %% and waits for somebody to promote it", l.stepName(), step.Weight)
+		l.say(ReasonAwaitingPromote, "%s stands at %s and waits for somebody to promote it", l.stepName(), step.gives())
 	case !over:
-		l.say(ReasonStepStanding, "%s stands at %d %% for %s", l.stepName(), step.Weight, step.Pause)
+		l.say(ReasonStepStanding, "%s stands at %s for %s", l.stepName(), step.gives(), step.Pause)
 	case answer == open:
 		l.nextStep()
 	}
@@ -105,7 +105,7 @@ func (l *look) arrive() {
 func (l *look) stepRoute(step Step) Route {
 	r := l.share(step.Weight)
 	if step.Match != nil || step.Mirror > 0 {
-		r.To, r.Match, r.Mirror = l.s.Candidate, step.Match, step.Mirror
+		r.To, r.Match, r.Mirror, r.MirrorWrites = l.s.Candidate, step.Match, step.Mirror, step.MirrorWrites
 	}
 	return r
 }
@@ -131,7 +131,7 @@ func (l *look) keepRoute() bool {
 	}
 	kept := l.share(min(l.s.Weight(), l.limit()))
 	if l.candidate().Serving > 0 || l.stable().Serving == 0 {
-		kept.To, kept.Match, kept.Mirror = told.To, told.Match, told.Mirror
+		kept.To, kept.Match, kept.Mirror, kept.MirrorWrites = told.To, told.Match, told.Mirror, told.MirrorWrites
 	}
 	return l.tell(kept)
 }

@@ -58,7 +58,7 @@ func (p Plan) Validate() error {
 	if p.Strategy == Canary && len(p.Steps) == 0 {
 		bad("steps: a canary has at least one, such as {weight: 25, pause: 30s}")
 	}
-	last := 0
+	last, users := 0, 0
 	for i, s := range p.Steps {
 		field := fmt.Sprintf("steps[%d]", i)
 		if s.Weight < 0 || s.Weight > 100 {
@@ -67,6 +67,9 @@ func (p Plan) Validate() error {
 		if s.Weight < last {
 			bad("%s.weight %d: weights never fall, and the step before has %d", field, s.Weight, last)
 		}
+		if s.Weight > 0 && s.Weight < users {
+			bad("%s.weight %d: shares never fall, and a step before has %d %% of the users", field, s.Weight, users)
+		}
 		last = max(last, s.Weight)
 		if s.Mirror < 0 || s.Mirror > 100 {
 			bad("%s.mirror %d: use 0 to 100", field, s.Mirror)
@@ -74,8 +77,27 @@ func (p Plan) Validate() error {
 		if s.Pause < 0 {
 			bad("%s.pause %s: use 0s or more", field, s.Pause)
 		}
-		if s.Match != nil && len(s.Match.Header)+len(s.Match.Cookie) == 0 {
-			bad("%s.match: name at least one header or cookie, or leave it out", field)
+		if s.MirrorWrites && s.Mirror == 0 {
+			bad("%s.mirrorWrites: it says of what kind mirrored requests may be; give mirror a share, or leave it out", field)
+		}
+		if m := s.Match; m != nil {
+			named := len(m.Header) + len(m.Cookie)
+			if named == 0 && m.Users == 0 {
+				bad("%s.match: name at least one header or cookie, or give a share of users, or leave it out", field)
+			}
+			if m.Users < 0 || m.Users > 100 {
+				bad("%s.match.users %d: use 1 to 100", field, m.Users)
+			}
+			if m.Users > 0 && named > 0 {
+				bad("%s.match: users stands alone; leave it or header and cookie out", field)
+			}
+			if m.Users > 0 && last > 0 {
+				bad("%s.match.users: it is a share of all users, and the step has weight %d as well; leave weight out of this step and those before it", field, last)
+			}
+			if m.Users > 0 && m.Users < users {
+				bad("%s.match.users %d: shares never fall, and a step before has %d", field, m.Users, users)
+			}
+			users = max(users, m.Users)
 		}
 		if p.Split == ByShare && (s.Match != nil || s.Mirror > 0) {
 			bad("%s: match and mirror need a router; a plain Service divides traffic by instances only", field)

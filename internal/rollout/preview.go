@@ -135,7 +135,7 @@ func (pv *preview) blueGreen() {
 func (pv *preview) canary() {
 	stable := pv.r
 	for _, s := range pv.plan.Steps {
-		candidate, real := min(pv.r, need(max(s.Weight, s.Mirror, 1), pv.r)), s.Weight
+		candidate, real := min(pv.r, need(s.load(), pv.r)), s.Weight
 		if pv.plan.Split == ByShare {
 			candidate = shareOf(s.Weight, pv.r, pv.plan.MaxSurge)
 			stable = min(pv.r, pv.r+pv.plan.MaxSurge-candidate)
@@ -147,7 +147,9 @@ func (pv *preview) canary() {
 		if real != s.Weight {
 			text += fmt.Sprintf(" (%d %% was asked for; with %s that share does not exist)", s.Weight, instances(pv.r))
 		}
-		if s.Match != nil {
+		if s.Match != nil && s.Match.Users > 0 {
+			text += fmt.Sprintf(", and %s, who stay with it", s.Match)
+		} else if s.Match != nil {
 			text += fmt.Sprintf(", and all requests with %s", s.Match)
 		}
 		if s.Mirror > 0 {

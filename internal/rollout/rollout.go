@@ -70,17 +70,21 @@ type Step struct {
 	// Match sends the requests that it describes to the candidate, beside the weight (A/B).
 	Match *Match `json:"match,omitempty"`
 	// Mirror is the share of requests, in percent, that are sent to the candidate as well and whose answers are dropped (shadow).
-	Mirror int `json:"mirror,omitempty"`
+	// Requests that may change something are left out unless MirrorWrites is set.
+	Mirror       int  `json:"mirror,omitempty"`
+	MirrorWrites bool `json:"mirrorWrites,omitempty"`
 	// Pause is the least time that the step lasts after it has converged.
 	Pause time.Duration `json:"pause,omitempty"`
 	// Manual makes the step last until somebody promotes.
 	Manual bool `json:"manual,omitempty"`
 }
 
-// A Match describes requests by exact header and cookie values; all of them must agree.
+// A Match describes requests by exact header and cookie values, all of which must agree; or by who sends them.
 type Match struct {
 	Header map[string]string `json:"header,omitempty"`
 	Cookie map[string]string `json:"cookie,omitempty"`
+	// Users is a share of the users in percent. Each stays where the first request went; a cookie tells them apart.
+	Users int `json:"users,omitempty"`
 }
 
 // Weights give each version its share of the traffic, in percent. They always sum to 100. A version that is absent has 0.
@@ -93,9 +97,10 @@ type Route struct {
 	// what is aimed at (told) or what is seen (read back); two open routes are the same route whatever their weights.
 	Open bool `json:"open,omitempty"`
 	// To is the version that Match and Mirror speak of; empty where there is neither.
-	To     Version `json:"to,omitempty"`
-	Match  *Match  `json:"match,omitempty"`
-	Mirror int     `json:"mirror,omitempty"`
+	To           Version `json:"to,omitempty"`
+	Match        *Match  `json:"match,omitempty"`
+	Mirror       int     `json:"mirror,omitempty"`
+	MirrorWrites bool    `json:"mirrorWrites,omitempty"`
 }
 
 // A Grade says how a change is known to have arrived.

@@ -34,8 +34,8 @@ func (r Route) Equal(o Route) bool {
 	if r.Open && o.Open {
 		return true
 	}
-	return r.Open == o.Open && r.To == o.To && r.Mirror == o.Mirror &&
-		equalMatch(r.Match, o.Match) && r.Weights.within(o.Weights) && o.Weights.within(r.Weights)
+	return r.Open == o.Open && r.To == o.To && r.Mirror == o.Mirror && r.MirrorWrites == o.MirrorWrites &&
+		r.Match.Equal(o.Match) && r.Weights.within(o.Weights) && o.Weights.within(r.Weights)
 }
 
 // Reaches tells whether a version may be sent anything under the route: by weight, match or mirror, or because nothing is pinned.
@@ -53,11 +53,12 @@ func (w Weights) within(o Weights) bool {
 	return true
 }
 
-func equalMatch(a, b *Match) bool {
-	if a == nil || b == nil {
-		return a == b
+// Equal tells whether two matches describe the same requests. A nil Match describes none.
+func (m *Match) Equal(o *Match) bool {
+	if m == nil || o == nil {
+		return m == o
 	}
-	return maps.Equal(a.Header, b.Header) && maps.Equal(a.Cookie, b.Cookie)
+	return m.Users == o.Users && maps.Equal(m.Header, o.Header) && maps.Equal(m.Cookie, o.Cookie)
 }
 
 // followRoute notes when the route that was told arrives, and when it is lost again. The look that the route was told

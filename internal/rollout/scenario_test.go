@@ -16,7 +16,7 @@ import (
 
 // TestScenarios plays the text files in testdata. Each is a story: what is planned, seen and ordered, and what is decided.
 //
-//	plan strategy=canary drain=5s ...     the plan; each line below it is a step: "25 pause=30s", "50 manual", "0 match=x-beta:1", "10 mirror=50"
+//	plan strategy=canary drain=5s ...     the plan; each line below it is a step: "25 pause=30s", "50 manual", "0 match=x-beta:1", "0 users=20", "10 mirror=50 writes"
 //	gates                                 each line below it is a gate of the plan: "errors at=step,afterPromotion deadline=5m dryrun hold"
 //	say errors=fail:too-many ...          what gates answer to what they are asked now
 //	see wanted=2.0.0 replicas=3 ...       what is seen from now on; each line below it is a version: "1.0.0 asked=3 serving=2 failure=crash"
@@ -148,6 +148,10 @@ func (s *story) planned(t *testing.T, d *datadriven.TestData) {
 				step.Manual = true
 			case "mirror":
 				step.Mirror = number(t, v)
+			case "writes":
+				step.MirrorWrites = true
+			case "users":
+				step.Match = &Match{Users: number(t, v)}
 			case "match":
 				h, x, _ := strings.Cut(v, ":")
 				step.Match = &Match{Header: map[string]string{h: x}}

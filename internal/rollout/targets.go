@@ -21,7 +21,7 @@ func (l *look) candidateTarget() int {
 	if !ok || r == 0 {
 		return r
 	}
-	weight := max(step.Weight, step.Mirror, 1, l.seen.Route.Weights[l.s.Candidate])
+	weight := max(step.load(), l.seen.Route.Weights[l.s.Candidate])
 	n := need(weight, r)
 	if l.stable().Serving < r {
 		n = max(n, l.candidate().Asked) // what stable lacks, the candidate may be carrying

@@ -41,13 +41,35 @@ func (r Route) String() string {
 		parts = append(parts, fmt.Sprintf("%s to %s", r.Match, r.To))
 	}
 	if r.Mirror > 0 {
-		parts = append(parts, fmt.Sprintf("%d %% mirrored to %s", r.Mirror, r.To))
+		writes := ""
+		if r.MirrorWrites {
+			writes = ", writes too,"
+		}
+		parts = append(parts, fmt.Sprintf("%d %%%s mirrored to %s", r.Mirror, writes, r.To))
 	}
 	return strings.Join(parts, ", ")
 }
 
-// String is the match for people: "header x-beta=1".
+// gives is what a step gives the candidate, for people: "25 %", or "20 % of the users".
+func (s Step) gives() string {
+	var parts []string
+	if s.Weight > 0 || s.Match == nil && s.Mirror == 0 {
+		parts = append(parts, fmt.Sprintf("%d %%", s.Weight))
+	}
+	if s.Match != nil {
+		parts = append(parts, s.Match.String())
+	}
+	if s.Mirror > 0 {
+		parts = append(parts, fmt.Sprintf("%d %% mirrored", s.Mirror))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// String is the match for people: "header x-beta=1", or "20 % of the users".
 func (m *Match) String() string {
+	if m.Users > 0 {
+		return fmt.Sprintf("%d %% of the users", m.Users)
+	}
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(m.Header)) {
 		parts = append(parts, fmt.Sprintf("header %s=%s", k, m.Header[k]))

@@ -73,7 +73,7 @@ func (w *world) changePlan() {
 	p.Split, p.Drain = w.plan.Split, w.plan.Drain
 	if p.Split == rollout.ByShare {
 		for i := range p.Steps {
-			p.Steps[i].Match, p.Steps[i].Mirror = nil, 0
+			p.Steps[i].Match, p.Steps[i].Mirror, p.Steps[i].MirrorWrites = nil, 0, false
 		}
 	}
 	w.plan = p

@@ -138,6 +138,10 @@ func (w *world) drawPlan() rollout.Plan {
 		}
 		if p.Split == rollout.ByWeight && w.chance(200) {
 			s.Mirror = 1 + w.rng.IntN(100)
+			s.MirrorWrites = s.Mirror%3 == 0
+		}
+		if p.Split == rollout.ByWeight && w.seed%7 == 0 {
+			s = rollout.Step{Match: &rollout.Match{Users: max(1, weight)}, Pause: s.Pause, Manual: s.Manual}
 		}
 		p.Steps = append(p.Steps, s)
 	}
