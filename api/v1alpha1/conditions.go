@@ -24,6 +24,13 @@ const (
 	ReasonServiceShared  = "ServiceShared"
 	ReasonEjecting       = "Ejecting"
 
+	ReasonRouteMissing        = "RouteMissing"
+	ReasonRouterNotInstalled  = "RouterNotInstalled"
+	ReasonRouteWithoutService = "RouteWithoutService"
+	ReasonRouteWrongPort      = "RouteWrongPort"
+	ReasonRouteTaken          = "RouteTaken"
+	ReasonRouteCannot         = "RouteCannot"
+
 	ReasonProven    = "Proven"
 	ReasonHoldMode  = "HoldMode"
 	ReasonNative    = "Native"
@@ -45,6 +52,12 @@ var Conditions = []ConditionDoc{
 	{ConditionAdopted, "False", ReasonTargetOwned, "the Deployment is owned by another controller, which would write over what we write; roll it by that one"},
 	{ConditionAdopted, "False", ReasonServiceMissing, "a Service that is named in spec.services does not exist or does not select the Deployment's pods"},
 	{ConditionAdopted, "False", ReasonServiceShared, "one of the Services leads to the pods of another Rollout too; a pin would cut them off"},
+	{ConditionAdopted, "False", ReasonRouteMissing, "the route object that spec.traffic names does not exist"},
+	{ConditionAdopted, "False", ReasonRouterNotInstalled, "the cluster does not know the kind of route object that spec.traffic names: its definitions are not installed"},
+	{ConditionAdopted, "False", ReasonRouteWithoutService, "the route object leads to none of the Services of the Deployment"},
+	{ConditionAdopted, "False", ReasonRouteWrongPort, "the route object names a port that the Service does not have"},
+	{ConditionAdopted, "False", ReasonRouteTaken, "another Rollout divides the same route object"},
+	{ConditionAdopted, "False", ReasonRouteCannot, "the router cannot do what a step asks for"},
 	{ConditionAdopted, "False", ReasonEjecting, "the Rollout is being deleted: the Deployment is given back"},
 	{ConditionGuarded, "True", ReasonProven, "a server-side dry run showed that a changed template is held"},
 	{ConditionGuarded, "True", ReasonHoldMode, "no policy holds the Deployment, so it is kept paused at rest; kubectl rollout resume would roll it natively"},
@@ -79,6 +92,10 @@ const (
 	AnnotationHeld = Group + "/held"
 	// AnnotationRelease lets one write through the guard: a Deployment's generation, or a Service's resourceVersion.
 	AnnotationRelease = Group + "/release"
+	// AnnotationRoute on a route object of the user says that it is divided, by which Rollout, and what the user wrote in its place.
+	AnnotationRoute = Group + "/route"
+	// LabelRollout on what is made beside the user's objects names its Rollout.
+	LabelRollout = Group + "/rollout"
 	// AnnotationOrders on a Rollout is a JSON list of what people ordered and nobody has answered yet.
 	AnnotationOrders = Group + "/orders"
 	// Finalizer is on a Rollout only while a revision is under way.

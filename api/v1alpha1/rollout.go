@@ -41,7 +41,11 @@ type RolloutList struct {
 // RolloutSpec is what the user wants. Every field may be left out.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.gates) || size(self.gates) == 0",message="spec.gates: gates are not built yet; leave the field out, and use a canary step with pause: manual to have a person decide"
-// +kubebuilder:validation:XValidation:rule="!has(self.traffic)",message="spec.traffic: routers are not built yet; leave the field out, and traffic is divided by the Deployment's own Services"
+// +kubebuilder:validation:XValidation:rule="!has(self.traffic) || has(self.strategy) && (has(self.strategy.canary) || has(self.strategy.blueGreen))",message="spec.traffic: a router has nothing to divide in recreate and rolling, which Kubernetes itself carries out; choose canary or blueGreen, or leave traffic out"
+// +kubebuilder:validation:XValidation:rule="has(self.traffic) || !has(self.strategy) || !has(self.strategy.canary) || !has(self.strategy.canary.steps) || self.strategy.canary.steps.all(s, !has(s.match) && !has(s.mirror))",message="spec.strategy.canary.steps: match and mirror need a router; name one in spec.traffic, or leave them out: a Service divides traffic by share of pods only"
+// +kubebuilder:validation:XValidation:rule="!has(self.traffic) || !has(self.traffic.ingress) || !has(self.strategy.canary) || !has(self.strategy.canary.steps) || self.strategy.canary.steps.all(s, !has(s.mirror) && !(has(s.match) && has(s.match.users)))",message="spec.strategy.canary.steps: an Ingress knows neither mirror nor match.users; leave them out, or name another router in spec.traffic"
+// +kubebuilder:validation:XValidation:rule="!has(self.traffic) || !has(self.traffic.gatewayAPI) || !has(self.strategy.canary) || !has(self.strategy.canary.steps) || self.strategy.canary.steps.all(s, !(has(s.match) && has(s.match.users)))",message="spec.strategy.canary.steps: routes of the Gateway API do not keep users where they are; use weight or a match by header in the place of match.users"
+// +kubebuilder:validation:XValidation:rule="!has(self.traffic) || !has(self.traffic.traefik) || !has(self.traffic.traefik.traefikService) || !has(self.strategy.canary) || !has(self.strategy.canary.steps) || self.strategy.canary.steps.all(s, !has(s.mirror) && !(has(s.match) && !has(s.match.users)))",message="spec.strategy.canary.steps: mirror and a match by header need an IngressRoute; name one in spec.traffic.traefik.ingressRoute in the place of the TraefikService"
 type RolloutSpec struct {
 	// TargetRef names what is rolled: a Deployment of this namespace. Absent: the Deployment that is named as the Rollout is.
 	// +optional
@@ -59,7 +63,7 @@ type RolloutSpec struct {
 	// +listType=set
 	Services []string `json:"services,omitempty"`
 
-	// Traffic names a router that divides traffic by weight. Absent: the Services themselves do, by share of pods. Not yet: refused.
+	// Traffic names a router that divides traffic by weight. Absent: the Services themselves do, by share of pods.
 	// +optional
 	Traffic *Traffic `json:"traffic,omitempty"`
 

@@ -99,6 +99,9 @@ type Kept struct {
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:Type=object
 	Strategy *runtime.RawExtension `json:"strategy,omitempty"`
+	// Traffic is the spec.traffic that the revision began with. A change of it is for the next revision.
+	// +optional
+	Traffic *Traffic `json:"traffic,omitempty"`
 	// Disruption holds the spec of a PodDisruptionBudget by its name.
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields

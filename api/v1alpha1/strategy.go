@@ -45,9 +45,8 @@ type BlueGreen struct {
 
 // Canary is a list of steps.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.steps) || self.steps.map(s, has(s.weight) ? s.weight : 0).isSorted()",message="spec.strategy.canary.steps: weights never fall from step to step; to take traffic back, abort"
-// +kubebuilder:validation:XValidation:rule="!has(self.steps) || self.steps.all(s, !has(s.match))",message="spec.strategy.canary.steps: match needs a router, and routers are not built yet; a Service divides traffic by share of pods only"
-// +kubebuilder:validation:XValidation:rule="!has(self.steps) || self.steps.all(s, !has(s.mirror))",message="spec.strategy.canary.steps: mirror needs a router, and routers are not built yet; a Service divides traffic by share of pods only"
+// +kubebuilder:validation:XValidation:rule="!has(self.steps) || self.steps.filter(s, has(s.weight)).map(s, s.weight).isSorted()",message="spec.strategy.canary.steps: weights never fall from step to step; to take traffic back, abort"
+// +kubebuilder:validation:XValidation:rule="!has(self.steps) || self.steps.all(s, has(s.weight) || has(s.match) || has(s.mirror) || has(s.pause))",message="spec.strategy.canary.steps: a step has a weight, a match, a mirror or a pause"
 type Canary struct {
 	// Steps in order. After the last one the candidate gets all traffic.
 	// +optional
@@ -59,20 +58,28 @@ type Canary struct {
 }
 
 // Step is what the candidate gets, and how long it lasts at least.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.mirrorWrites) || has(self.mirror)",message="spec.strategy.canary.steps: mirrorWrites says of what kind mirrored requests may be; give mirror a share, or leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.match) || !has(self.match.users) || !has(self.weight) || self.weight == 0",message="spec.strategy.canary.steps: match.users is a share of all users and weight one of all requests; give one of the two"
 type Step struct {
-	// Weight is the candidate's share of the traffic in percent. On plain Services it is approached by the share of pods.
+	// Weight is the candidate's share of the traffic in percent. On plain Services it is approached by the share of pods. Absent: that of
+	// the step before.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	Weight *int32 `json:"weight,omitempty"`
-	// Match sends the requests that it describes to the candidate, beside the weight. Not yet: refused.
+	// Match sends the requests that it describes to the candidate, beside the weight. It needs a router that can.
 	// +optional
 	Match *Match `json:"match,omitempty"`
-	// Mirror is the share of requests in percent that the candidate gets a copy of. Not yet: refused.
+	// Mirror is the share of requests in percent that the candidate gets a copy of; its answers are dropped. It needs a router that can.
+	// Only GET, HEAD and OPTIONS are copied, unless MirrorWrites is set.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	Mirror *int32 `json:"mirror,omitempty"`
+	// MirrorWrites has requests mirrored that may change something, too: each is then carried out twice.
+	// +optional
+	MirrorWrites bool `json:"mirrorWrites,omitempty"`
 	// Pause is the least time that the step lasts after it has converged, or manual: until somebody promotes.
 	// +optional
 	// +kubebuilder:validation:Pattern=`^(manual|0|([0-9]+(\.[0-9]+)?(ms|s|m|h))+)$`
@@ -80,7 +87,9 @@ type Step struct {
 	Pause string `json:"pause,omitempty"`
 }
 
-// Match describes requests by exact values of headers and cookies; all of them must agree.
+// Match describes requests by exact values of headers and cookies, all of which must agree, or a share of the users.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.users) != (has(self.header) && size(self.header) > 0 || has(self.cookie) && size(self.cookie) > 0)",message="spec.strategy.canary.steps: match has header and cookie, or users alone"
 type Match struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=8
@@ -88,19 +97,11 @@ type Match struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=8
 	Cookie map[string]string `json:"cookie,omitempty"`
-}
-
-// Traffic names one router. Not yet: refused.
-type Traffic struct {
+	// Users is a share of the users in percent. Each stays with the version that answered first, by a cookie, as long as the revision lasts.
 	// +optional
-	Traefik *TraefikRoute `json:"traefik,omitempty"`
-}
-
-// TraefikRoute names an IngressRoute of the namespace.
-type TraefikRoute struct {
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	IngressRoute string `json:"ingressRoute"`
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Users *int32 `json:"users,omitempty"`
 }
 
 // Gate asks whether the rollout may go on. Not yet: refused.

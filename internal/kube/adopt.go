@@ -56,6 +56,9 @@ func (a *App) adopt(ctx context.Context, l *look) error {
 	if err := a.alone(ctx, l); err != nil {
 		return err
 	}
+	if err := a.routable(ctx, l); err != nil {
+		return err
+	}
 	if l.deploy.GetLabels()[v1alpha1.LabelManaged] != managed(l) && !held(l.deploy) {
 		if err := a.patchDeploy(ctx, l, label(l.deploy, managed(l))); err != nil {
 			return fmt.Errorf("adopt %s: %w", l.deploy.GetName(), err)
@@ -90,6 +93,13 @@ func (a *App) alone(ctx context.Context, l *look) error {
 		if o.Target() == l.rollout.Target() {
 			return a.refuse(ctx, l, v1alpha1.ReasonTargetTaken, "Rollout %s rolls Deployment %s already; delete one of the two", o.Name, o.Target())
 		}
+		if same(o.Spec.Traffic, l.rollout.Spec.Traffic) {
+			r, name, err := routerOf(o.Spec.Traffic)
+			if err != nil {
+				return err
+			}
+			return a.refuse(ctx, l, v1alpha1.ReasonRouteTaken, "%s: Rollout %s divides %s %s already; give each app a route object of its own", r.field, o.Name, r.kind.Kind, name)
+		}
 		if ad := o.Status.Adopted; ad != nil {
 			for _, s := range l.pins.Services {
 				if leadsTo(s, ad.MatchLabels) {
@@ -99,6 +109,19 @@ func (a *App) alone(ctx context.Context, l *look) error {
 		}
 	}
 	return nil
+}
+
+// same tells whether two Rollouts name the same route object.
+func same(x, y *v1alpha1.Traffic) bool {
+	if x == nil || y == nil {
+		return false
+	}
+	of, name, err := routerOf(x)
+	if err != nil {
+		return false
+	}
+	other, otherName, err := routerOf(y)
+	return err == nil && of.field == other.field && name == otherName
 }
 
 func before(x, y *v1alpha1.Rollout) bool {

@@ -57,6 +57,7 @@ var twoVersions = []step{
 	{"mark the Rollout", (*App).marked},
 	{"hold the Deployment", (*App).holds},
 	{"show both versions in a Service", (*App).shows},
+	{"lead each version by a Service of its own", (*App).leads},
 	{"make the ReplicaSet", (*App).made},
 	{"have the ReplicaSet recognised", (*App).stamped},
 	{"strip the ReplicaSets of their desired count", (*App).stripped},

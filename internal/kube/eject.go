@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -16,6 +17,7 @@ import (
 	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/internal/controller"
 	"gapless.dev/gapless/internal/rollout"
+	"gapless.dev/gapless/internal/traffic/weighted"
 )
 
 // Drive runs the loop of one Rollout from here, reading from the API server itself, until done says so or ctx ends. It is for the case in
@@ -26,7 +28,7 @@ func Drive(ctx context.Context, c client.Client, key types.NamespacedName, say f
 	wake := make(chan struct{}, 1)
 	app := &App{Client: c, Key: key}
 	loop := &controller.Loop{
-		Platform: app, Wake: wake, Decide: decide,
+		Platform: app, Wake: wake, Decide: app.decide,
 		Say:     func(_ controller.Seen, d rollout.Decision) { say(d.Message) },
 		Trouble: func(error, time.Duration) {}, // it tries again, and done or ctx ends it
 	}
@@ -134,7 +136,7 @@ func breakGlassStep(ctx context.Context, c client.Client, key types.NamespacedNa
 	l := &look{rollout: &v1alpha1.Rollout{}, deploy: d}
 	l.rollout.Name, l.rollout.Namespace = key.Name, key.Namespace
 	l.rollout.Spec.TargetRef = &v1alpha1.TargetRef{Name: key.Name}
-	if err := errors.Join(a.lookAtSets(ctx, l), a.lookAtPods(ctx, l), a.lookAtTraffic(ctx, l)); err != nil {
+	if err := errors.Join(a.recall(ctx, l), a.lookAtSets(ctx, l), a.lookAtPods(ctx, l), a.lookAtTraffic(ctx, l)); err != nil {
 		return false, err
 	}
 	a.seen = l
@@ -157,8 +159,12 @@ func breakGlassStep(ctx context.Context, c client.Client, key types.NamespacedNa
 		say("the template is to be that of " + s.GetName())
 		return false, a.writeBack(ctx, serving, l.wanted)
 	}
-	if err := l.pins.Set(ctx, rollout.Route{Weights: rollout.Weights{serving: 100}, Open: len(l.active()) == 1}); err != nil {
+	all := rollout.Route{Weights: rollout.Weights{serving: 100}, Open: l.weighted == nil && len(l.active()) == 1}
+	if err := l.router.Set(ctx, all); err != nil {
 		return false, err
+	}
+	if seen := l.router.Read(); l.weighted != nil && (seen.Grade == rollout.NotYet || !seen.Route.Equal(all)) {
+		return false, nil // its traffic comes back first
 	}
 	for _, o := range l.active() {
 		if o.version != serving {
@@ -182,6 +188,33 @@ func breakGlassStep(ctx context.Context, c client.Client, key types.NamespacedNa
 	})
 }
 
+// recall finds the route object that is still divided for a Deployment whose Rollout is gone, by the marks of what was made beside it.
+func (a *App) recall(ctx context.Context, l *look) error {
+	var services corev1.ServiceList
+	if err := a.Client.List(ctx, &services, client.InNamespace(a.Key.Namespace)); err != nil {
+		return err
+	}
+	for i := range services.Items {
+		s := &services.Items[i]
+		owners := s.GetOwnerReferences()
+		if isTwin(s) && len(owners) == 1 && owners[0].UID == l.deploy.GetUID() {
+			l.rollout.Name = s.Labels[v1alpha1.LabelRollout]
+		}
+	}
+	for _, r := range routers {
+		list, err := a.list(ctx, r.kind)
+		if err != nil {
+			return err
+		}
+		for _, o := range list {
+			if weighted.Of(o, v1alpha1.AnnotationRoute) == l.rollout.Name {
+				l.rollout.Spec.Traffic = r.call(o.GetName())
+			}
+		}
+	}
+	return nil
+}
+
 // serves is the version that has the traffic: the one that the Services are pinned to, else the one with the most serving pods.
 func (l *look) serves(now time.Time) rollout.Version {
 	for _, s := range l.pins.Services {
@@ -201,8 +234,10 @@ func (l *look) serves(now time.Time) rollout.Version {
 
 // clear takes the marks off a Deployment that is not held.
 func (a *App) clear(ctx context.Context, l *look) (bool, error) {
-	if err := l.pins.Set(ctx, rollout.Route{Open: true}); err != nil {
-		return false, err
+	if l.weighted == nil {
+		if err := l.pins.Set(ctx, rollout.Route{Open: true}); err != nil {
+			return false, err
+		}
 	}
 	_, labelled := l.deploy.GetLabels()[v1alpha1.LabelManaged]
 	_, token := l.deploy.GetAnnotations()[v1alpha1.AnnotationRelease]

@@ -13,6 +13,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
@@ -27,6 +28,8 @@ import (
 // A Fleet drives all Rollouts that it is told of, each in a loop of its own. It runs in the controller that leads.
 type Fleet struct {
 	Client client.Client
+	// Live reads from the API server itself.
+	Live   client.Reader
 	Cache  cache.Cache
 	Events events.EventRecorder
 	Log    *slog.Logger
@@ -35,6 +38,9 @@ type Fleet struct {
 	loops map[types.NamespacedName]*running
 	wg    sync.WaitGroup
 	ctx   context.Context
+
+	watchMu  sync.Mutex
+	watching map[schema.GroupVersionKind]bool
 }
 
 // running is the loop of one Rollout.
@@ -75,6 +81,30 @@ func (f *Fleet) Start(ctx context.Context) error {
 	f.Log.Info("leading", "rollouts", len(all.Items))
 	<-ctx.Done()
 	f.wg.Wait()
+	return nil
+}
+
+// watch has the loops of its namespace woken when an object of a kind changes. Kinds that a look reads only for some Rollouts are
+// watched from the first of those on.
+func (f *Fleet) watch(ctx context.Context, kind schema.GroupVersionKind) error {
+	f.watchMu.Lock()
+	defer f.watchMu.Unlock()
+	if f.watching[kind] {
+		return nil
+	}
+	o := &unstructured.Unstructured{}
+	o.SetGroupVersionKind(kind)
+	informer, err := f.Cache.GetInformer(ctx, o)
+	if err != nil {
+		return err
+	}
+	if _, err := informer.AddEventHandler(f.handler()); err != nil {
+		return err
+	}
+	if f.watching == nil {
+		f.watching = map[schema.GroupVersionKind]bool{}
+	}
+	f.watching[kind] = true
 	return nil
 }
 
@@ -136,12 +166,12 @@ func (f *Fleet) begin(key types.NamespacedName) {
 		return
 	}
 	ctx, stop := context.WithCancel(f.ctx)
-	app := &App{Client: f.Client, Key: key, Events: f.Events}
+	app := &App{Client: f.Client, Live: f.Live, Watch: f.watch, Key: key, Events: f.Events}
 	r := &running{app: app, wake: make(chan struct{}, 1), stop: stop}
 	f.loops[key] = r
 	log := f.Log.With("rollout", key.String())
 	loop := &controller.Loop{
-		Platform: app, Wake: r.wake, Decide: decide,
+		Platform: app, Wake: r.wake, Decide: app.decide,
 		Say: func(seen controller.Seen, d rollout.Decision) {
 			log.Info(inWords(d.Message, app.names(app.seen)), "phase", d.State.Phase, "reason", d.Reason, "revision", d.State.Revision)
 			app.say(seen, d)

@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,6 +27,10 @@ import (
 type App struct {
 	// Client reads from a cache and writes to the API server.
 	Client client.Client
+	// Live reads what is not watched from the API server itself. Nil: Client does.
+	Live client.Reader
+	// Watch has Stir called when an object of a kind changes, from now on. Nil: Client reads from the API server itself.
+	Watch func(context.Context, schema.GroupVersionKind) error
 	// Key of the Rollout.
 	Key types.NamespacedName
 	// Events is told what happens. Nil: nobody is.
@@ -41,6 +46,7 @@ type App struct {
 	proved bool // the guard held a dry run
 	warned string
 	kept   evidence
+	known  map[string]map[string]bool // what rarely changes
 	stir   chan struct{}
 	stirMu sync.Once
 }

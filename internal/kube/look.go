@@ -23,6 +23,7 @@ import (
 	"gapless.dev/gapless/internal/rollout"
 	"gapless.dev/gapless/internal/traffic"
 	"gapless.dev/gapless/internal/traffic/service"
+	"gapless.dev/gapless/internal/traffic/weighted"
 )
 
 // Deployments and ReplicaSets are read as they were written: a template has fields that this program may not know.
@@ -49,11 +50,13 @@ type look struct {
 	sets     []set             // oldest first
 	pods     map[rollout.Version][]*corev1.Pod
 	pins     *service.Router // the Services of the user
+	twins    *service.Router // those of ours beside them, where a router divides
 	router   traffic.Router
+	weighted *weighted.Router // the same, where it divides by weight
 	shadow   *corev1.Service
 	preview  *corev1.Service
 	listed   map[string]bool // pods that the data plane can send to; nil where there is no Service
-	reached  map[string]bool // those of them that the user's Services lead to
+	reached  map[string]bool // those of them that the user's Services and the twins lead to
 	behind   string          // an object of which the cache is older than what we wrote
 	// undisturbed tells that every PodDisruptionBudget is seen to be as it should.
 	undisturbed bool
@@ -239,6 +242,9 @@ func (a *App) lookAtTraffic(ctx context.Context, l *look) error {
 		Told:    l.state.Route,
 		Wrote:   func(o client.Object) { a.wrote.note(o) },
 	}
+	twins := *l.pins
+	twins.Slices = map[string][]*discoveryv1.EndpointSlice{}
+	l.twins = &twins
 	named := map[string]bool{}
 	for _, n := range l.rollout.Spec.Services {
 		named[n] = true
@@ -255,6 +261,10 @@ func (a *App) lookAtTraffic(ctx context.Context, l *look) error {
 			l.shadow = s
 		case s.Name == previewName(l.rollout) && metav1.IsControlledBy(s, l.rollout):
 			l.preview = s
+		case isTwin(s):
+			if s.Labels[v1alpha1.LabelRollout] == l.rollout.Name {
+				l.twins.Services = append(l.twins.Services, s)
+			}
 		case metav1.GetControllerOf(s) != nil && metav1.GetControllerOf(s).Kind == "Rollout":
 		case len(named) > 0 && !named[s.Name]:
 		case leadsTo(s, podLabels):
@@ -270,8 +280,10 @@ func (a *App) lookAtTraffic(ctx context.Context, l *look) error {
 			return a.refuse(ctx, l, v1alpha1.ReasonServiceMissing, "spec.services: %s does not exist, or its selector does not match the Deployment's template", name)
 		}
 	}
-	l.router = l.pins
-	return a.lookAtSlices(ctx, l)
+	if err := a.lookAtSlices(ctx, l); err != nil {
+		return err
+	}
+	return a.lookAtRoute(ctx, l)
 }
 
 // leadsTo tells whether a Service, its pin aside, selects pods with the labels.
@@ -297,27 +309,32 @@ func (a *App) lookAtSlices(ctx context.Context, l *look) error {
 	if err := a.Client.List(ctx, &all, client.InNamespace(a.Key.Namespace)); err != nil {
 		return err
 	}
-	mine := map[string]bool{shadowName(l.rollout): true}
-	for _, s := range l.pins.Services {
-		mine[s.Name] = true
+	mine := map[string]*service.Router{shadowName(l.rollout): nil}
+	for _, r := range []*service.Router{l.pins, l.twins} {
+		for _, s := range r.Services {
+			mine[s.Name] = r
+		}
 	}
 	var shown []*discoveryv1.EndpointSlice
 	for i := range all.Items {
 		e := &all.Items[i]
 		name := e.Labels[discoveryv1.LabelServiceName]
 		// Slices that somebody else wrote follow no selector.
-		if !mine[name] || e.DeletionTimestamp != nil || e.Labels[discoveryv1.LabelManagedBy] != "endpointslice-controller.k8s.io" {
+		r, is := mine[name]
+		if !is || e.DeletionTimestamp != nil || e.Labels[discoveryv1.LabelManagedBy] != "endpointslice-controller.k8s.io" {
 			continue
 		}
 		shown = append(shown, e)
-		if name != shadowName(l.rollout) {
-			l.pins.Slices[name] = append(l.pins.Slices[name], e)
+		if r != nil {
+			r.Slices[name] = append(r.Slices[name], e)
 		}
 	}
 	l.listed = service.Ready(shown)
 	l.reached = map[string]bool{}
-	for _, theirs := range l.pins.Slices {
-		maps.Copy(l.reached, service.Ready(theirs))
+	for _, r := range []*service.Router{l.pins, l.twins} {
+		for _, slices := range r.Slices {
+			maps.Copy(l.reached, service.Ready(slices))
+		}
 	}
 	return nil
 }

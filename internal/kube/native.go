@@ -21,6 +21,18 @@ func decide(plan rollout.Plan, state rollout.State, seen rollout.Snapshot) rollo
 	return rollout.Decision{State: n.s, Actions: n.actions, Answers: n.answers, Reason: n.s.Reason, Message: n.s.Message}
 }
 
+// decide is the same, with a look more where no event tells that a data plane has what it was told.
+func (a *App) decide(plan rollout.Plan, state rollout.State, seen rollout.Snapshot) rollout.Decision {
+	d := decide(plan, state, seen)
+	if a.seen == nil || a.seen.weighted == nil || a.seen.weighted.Again() == 0 {
+		return d
+	}
+	if at := seen.Now.Add(a.seen.weighted.Again()); d.LookAgain.IsZero() || at.Before(d.LookAgain) {
+		d.LookAgain = at
+	}
+	return d
+}
+
 // ReasonNatively: Kubernetes replaces the pods by the Deployment's own strategy.
 const ReasonNatively = "RollingNatively"
 

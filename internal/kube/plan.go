@@ -30,6 +30,9 @@ func planOf(l *look) rollout.Plan {
 	if d := l.rollout.Spec.Deadline; d != nil {
 		p.Deadline = d.Duration
 	}
+	if l.traffic() != nil {
+		p.Split = rollout.ByWeight
+	}
 	p.MaxSurge, p.MaxUnavailable = surgeOf(l)
 	s := l.rollout.Spec.Strategy
 	switch {
@@ -40,8 +43,14 @@ func planOf(l *look) rollout.Plan {
 			p.HoldBack = s.BlueGreen.HoldBack.Duration
 		}
 	case s.Canary != nil:
-		for _, step := range s.Canary.Steps {
-			p.Steps = append(p.Steps, stepOf(step))
+		weight := 0
+		for _, s := range s.Canary.Steps {
+			step := stepOf(s, weight)
+			if p.Split == rollout.ByShare {
+				step.Match, step.Mirror, step.MirrorWrites = nil, 0, false // the router came in the middle of a revision
+			}
+			weight = step.Weight
+			p.Steps = append(p.Steps, step)
 		}
 		if l.bornWithoutDrain() {
 			// Stable's pods would be cut off in mid-request when the share shrinks them. With room for a whole second version they
@@ -52,10 +61,20 @@ func planOf(l *look) rollout.Plan {
 	return p
 }
 
-func stepOf(s v1alpha1.Step) rollout.Step {
-	var step rollout.Step
+// stepOf reads a step; before is the weight of the one before it.
+func stepOf(s v1alpha1.Step, before int) rollout.Step {
+	step := rollout.Step{Weight: before, MirrorWrites: s.MirrorWrites}
 	if s.Weight != nil {
 		step.Weight = int(*s.Weight)
+	}
+	if s.Mirror != nil {
+		step.Mirror = int(*s.Mirror)
+	}
+	if m := s.Match; m != nil {
+		step.Match = &rollout.Match{Header: m.Header, Cookie: m.Cookie}
+		if m.Users != nil {
+			step.Match.Users = int(*m.Users)
+		}
 	}
 	if s.Pause == "manual" {
 		step.Manual = true

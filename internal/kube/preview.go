@@ -39,6 +39,9 @@ func PreviewOf(ctx context.Context, c client.Client, r *v1alpha1.Rollout, wanted
 	if err := plan.Validate(); err != nil {
 		return report.Preview{}, err
 	}
+	if err := l.router.Check(plan); err != nil {
+		return report.Preview{}, err
+	}
 	p := report.Preview{App: r.Name, Plan: plan, Replicas: l.replicas, Notes: l.risks(plan), Stable: "the present version", Wanted: rollout.Version(wanted)}
 	for _, s := range l.pins.Services {
 		p.Services = append(p.Services, s.Name)
@@ -64,7 +67,8 @@ func (l *look) risks(plan rollout.Plan) []string {
 			say("Container %v has no readinessProbe: it is sent requests from the moment in which it starts.", container["name"])
 		}
 	}
-	if l.replicas == 1 {
+	byShare := plan.Split == rollout.ByShare
+	if l.replicas == 1 && byShare {
 		say("With 1 replica the share of a canary is 0, 50 or 100 %%, and the end of the node is the end of the service.")
 	}
 	if askedFor(l) == rollout.Rolling && plan.Strategy == rollout.BlueGreen {
@@ -73,11 +77,15 @@ func (l *look) risks(plan rollout.Plan) []string {
 	if plan.Strategy == rollout.Recreate {
 		say("recreate has a gap: nothing serves between the two versions.")
 	}
-	if plan.Strategy == rollout.Canary && l.bornWithoutDrain() {
+	if plan.Strategy == rollout.Canary && byShare && l.bornWithoutDrain() {
 		say("The pods that run now have no preStop of their own, so in the first canary all of them stay beside the candidate's until they are out of the Service, and its shares are not quite those asked for.")
 	}
 	if plan.Strategy == rollout.BlueGreen {
 		say("For the time of a rollout there is room needed for %d pods more.", l.replicas)
+	}
+	if !byShare {
+		say("Only what comes through the route is divided: whoever calls a Service of the app from inside the cluster stays with the version that serves until the next one has all traffic.")
+		return all
 	}
 	say("Requests on connections that clients keep open are not moved by a Service. A service that just dies on SIGTERM loses some of them; one that is prepared does not.")
 	return all

@@ -84,7 +84,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("reach the cluster: %w", err)
 	}
-	fleet := &Fleet{Client: m.GetClient(), Cache: m.GetCache(), Events: m.GetEventRecorder("gapless"), Log: o.Log}
+	fleet := &Fleet{Client: m.GetClient(), Live: m.GetAPIReader(), Cache: m.GetCache(), Events: m.GetEventRecorder("gapless"), Log: o.Log}
 	if err := m.Add(fleet); err != nil {
 		return err
 	}

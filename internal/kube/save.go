@@ -45,7 +45,7 @@ func keep(l *look) *v1alpha1.Kept {
 	if err != nil || len(strategy) == 0 {
 		raw = []byte(`{"type":"RollingUpdate"}`)
 	}
-	return &v1alpha1.Kept{Strategy: &runtime.RawExtension{Raw: raw}}
+	return &v1alpha1.Kept{Strategy: &runtime.RawExtension{Raw: raw}, Traffic: l.traffic()}
 }
 
 // describe says in the status what the state means.
