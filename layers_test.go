@@ -34,6 +34,7 @@ var layers = []layer{
 	}, "the commands are where things are wired together; the demo runs the example service"},
 	{"internal/cli/exit", nil, "an exit code is a plain value"},
 	{"internal/cli/shell", []string{"internal/cli", "internal/kube", "internal/report"}, "every command stands on it, and it finds the target"},
+	{"internal/cli/probe", []string{"install", "internal/cli", "internal/kube", "internal/probe", "internal/report"}, "a probe from inside a cluster runs in the controller's image"},
 	{"internal/cli/target", []string{
 		"internal/app", "internal/cli", "internal/kube", "internal/local", "internal/report", "internal/rollout",
 	}, "the verbs' one port, with this machine and a cluster behind it"},

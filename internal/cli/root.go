@@ -133,7 +133,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	add("roll", order.New(sh)...)
 	add("roll", scale.New(sh))
 	add("see", status.New(sh), plan.New(sh), report.New(sh))
-	add("prove", demo.New(sh), probe.New(), check.New(sh), lint.New(sh))
+	add("prove", demo.New(sh), probe.New(sh), check.New(sh), lint.New(sh))
 	add("run", up.New(sh), wrap.New(), schema.New(sh))
 	add("kube", install.New(sh), adopt.New(sh), eject.New(sh), uninstall.New(sh), controller.New(sh))
 	for _, c := range demo.Hidden(sh) {

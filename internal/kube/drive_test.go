@@ -102,7 +102,7 @@ func (d *desk) put(o client.Object) {
 
 func (d *desk) deployment() *unstructured.Unstructured {
 	d.Helper()
-	u, err := deploymentOf(d.Context(), d.client, "shop", "api")
+	u, err := Deployment(d.Context(), d.client, "shop", "api")
 	if err != nil {
 		d.Fatal(err)
 	}

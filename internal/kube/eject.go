@@ -70,7 +70,7 @@ func Ejected(ctx context.Context, c client.Client, key types.NamespacedName, dep
 	if !Gone(err) {
 		return false, err
 	}
-	d, err := deploymentOf(ctx, c, key.Namespace, deployment)
+	d, err := Deployment(ctx, c, key.Namespace, deployment)
 	if apierrors.IsNotFound(err) {
 		return true, nil
 	}
@@ -101,11 +101,12 @@ func Await(ctx context.Context, done func(context.Context) (bool, error)) error 
 
 // DeploymentStands tells whether there is such a Deployment.
 func DeploymentStands(ctx context.Context, c client.Client, namespace, name string) (bool, error) {
-	_, err := deploymentOf(ctx, c, namespace, name)
+	_, err := Deployment(ctx, c, namespace, name)
 	return err == nil, client.IgnoreNotFound(err)
 }
 
-func deploymentOf(ctx context.Context, c client.Client, namespace, name string) (*unstructured.Unstructured, error) {
+// Deployment reads one as it was written: a template has fields that this program may not know.
+func Deployment(ctx context.Context, c client.Client, namespace, name string) (*unstructured.Unstructured, error) {
 	d := &unstructured.Unstructured{}
 	d.SetGroupVersionKind(deploymentKind)
 	return d, c.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, d)
@@ -128,7 +129,7 @@ func BreakGlass(ctx context.Context, c client.Client, namespace, name string, sa
 }
 
 func breakGlassStep(ctx context.Context, c client.Client, key types.NamespacedName, say func(string)) (bool, error) {
-	d, err := deploymentOf(ctx, c, key.Namespace, key.Name)
+	d, err := Deployment(ctx, c, key.Namespace, key.Name)
 	if err != nil {
 		return false, err
 	}

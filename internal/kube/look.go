@@ -286,6 +286,13 @@ func (a *App) lookAtTraffic(ctx context.Context, l *look) error {
 	return a.lookAtRoute(ctx, l)
 }
 
+// LeadsTo tells whether a Service of the user, its pin aside, selects the pods of a Deployment's template.
+func LeadsTo(s *corev1.Service, deploy *unstructured.Unstructured) bool {
+	podLabels, _, _ := unstructured.NestedStringMap(deploy.Object, "spec", "template", "metadata", "labels")
+	owner := metav1.GetControllerOf(s)
+	return (owner == nil || owner.Kind != "Rollout") && leadsTo(s, podLabels)
+}
+
 // leadsTo tells whether a Service, its pin aside, selects pods with the labels.
 func leadsTo(s *corev1.Service, podLabels map[string]string) bool {
 	n := 0

@@ -65,7 +65,7 @@ func TestFailure_SaysWhyInWords(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "api-1"}, Status: tt.pod}
-			if got := failure([]*corev1.Pod{p}); got != tt.want {
+			if got := Failure([]*corev1.Pod{p}); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})

@@ -32,7 +32,7 @@ func (l *look) versions(now time.Time) map[rollout.Version]rollout.Standing {
 			}
 		}
 		if st.Serving < s.replicas {
-			st.Failure = failure(l.pods[s.version])
+			st.Failure = Failure(l.pods[s.version])
 		}
 		young := now.Sub(s.GetCreationTimestamp().Time) < slowToRecognise
 		if st.Failure == "" && s.replicas == 0 && s.version == l.state.Candidate && !young && !l.recognised(s) {
@@ -69,9 +69,9 @@ func available(p *corev1.Pod, minReady time.Duration, now time.Time) bool {
 	return false
 }
 
-// failure says in words why pods do not come up. The first by name that has a reason speaks for all, so that the words stay the same
+// Failure says in words why pods do not come up. The first by name that has a reason speaks for all, so that the words stay the same
 // while nothing changes.
-func failure(pods []*corev1.Pod) string {
+func Failure(pods []*corev1.Pod) string {
 	pods = slices.SortedFunc(slices.Values(pods), func(x, y *corev1.Pod) int { return strings.Compare(x.Name, y.Name) })
 	unready := ""
 	for _, p := range pods {

@@ -5,20 +5,22 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/internal/cli/exit"
 	"gapless.dev/gapless/internal/cli/shell"
+	"gapless.dev/gapless/internal/cli/target"
 	"gapless.dev/gapless/internal/kube"
+	"gapless.dev/gapless/internal/kube/verbs"
 	"gapless.dev/gapless/internal/report"
 )
 
@@ -69,40 +71,11 @@ func New(sh *shell.Shell) *cobra.Command {
 	return cmd
 }
 
-// refused says why a kind of object cannot be adopted.
-var refused = map[string]string{
-	"statefulset": "a StatefulSet replaces its pods one by one in order, each with its identity, so two versions cannot stand side by side; use its updateStrategy with a partition",
-	"daemonset":   "a DaemonSet has one pod a node, so a second version has no room beside the first; use its updateStrategy with maxSurge",
-	"replicaset":  "a bare ReplicaSet has no template that rolls; make it a Deployment",
-	"pod":         "a pod is not rolled; make it a Deployment",
-}
-
-// deploymentName takes deploy/NAME apart.
-func deploymentName(target string) (string, error) {
-	kind, name, found := strings.Cut(target, "/")
-	if !found {
-		return "", exit.Usagef("%q names no kind: write deploy/%s", target, target)
-	}
-	kind, _, _ = strings.Cut(strings.ToLower(kind), ".")
-	switch kind {
-	case "deploy", "deployment", "deployments":
-		if name == "" {
-			return "", exit.Usagef("%q names no Deployment: write deploy/NAME", target)
-		}
-		return name, nil
-	case "sts":
-		kind = "statefulset"
-	case "ds":
-		kind = "daemonset"
-	case "rs":
-		kind = "replicaset"
-	case "po":
-		kind = "pod"
-	}
-	if why, known := refused[strings.TrimSuffix(kind, "s")]; known {
-		return "", exit.Usagef("%s cannot be adopted: %s", target, why)
-	}
-	return "", exit.Usagef("%s cannot be adopted: only a Deployment can; write deploy/NAME", target)
+// A Proposal is what an adoption would make, and what is to be known before.
+type Proposal struct {
+	Rollout *v1alpha1.Rollout `json:"rollout"`
+	Preview report.Preview    `json:"preview"`
+	Advice  Advice            `json:"advice"`
 }
 
 // Run shows, asks and adopts.
@@ -112,6 +85,7 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 		return err
 	}
 	r := &v1alpha1.Rollout{}
+	r.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Rollout"))
 	if o.Strategy != "" {
 		make, known := strategies[o.Strategy]
 		if !known {
@@ -123,67 +97,93 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 	if err != nil {
 		return err
 	}
-	c, namespace := cluster.Client(), cluster.Place().Namespace
-	r.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Rollout"))
-	r.Name, r.Namespace = name, namespace
-
-	preview, err := kube.PreviewOf(ctx, c, r, "the next version")
-	if apierrors.IsNotFound(err) {
-		return exit.Usagef("there is no Deployment %s in namespace %s", name, namespace)
-	}
+	r.Name, r.Namespace = name, cluster.Place().Namespace
+	p, err := propose(ctx, cluster, r)
 	if err != nil {
 		return err
 	}
-	// The API server's own word, before anybody is asked anything.
-	if err := c.Create(ctx, r.DeepCopy(), client.DryRunAll); err != nil {
-		if kube.NotInstalled(err) {
-			return fmt.Errorf("this cluster does not know Rollouts: gapless install | kubectl apply -f -")
-		}
-		return exit.With(exit.Usage, err)
-	}
-	if o.Output.JSON() {
-		e := json.NewEncoder(sh.Out)
-		e.SetIndent("", "  ")
-		if err := e.Encode(preview); err != nil {
+	switch {
+	case !o.Output.JSON():
+		show(sh, p)
+	case !o.Yes: // with it the JSON is what was made
+		if err := encode(sh, p); err != nil {
 			return err
 		}
-	} else if err := show(sh, r, preview); err != nil {
-		return err
 	}
 	if !o.Yes && !asked(sh) {
 		sh.Warn("nothing was changed")
 		return exit.Silently(exit.Failed)
 	}
-	if err := c.Create(ctx, r); err != nil {
-		return err
+	if err := cluster.Client().Create(ctx, r); err != nil {
+		return target.ClusterFailed(err)
 	}
-	if !o.Output.JSON() {
-		sh.Printf("%s/%s is adopted\n  look:  kubectl -n %s get gro %s\n  leave: gapless eject %s -n %s\n", namespace, name, namespace, name, name, namespace)
+	if o.Output.JSON() {
+		return encode(sh, p)
 	}
-	return nil
+	return confirm(ctx, sh, cluster, r)
 }
 
-func show(sh *shell.Shell, r *v1alpha1.Rollout, p report.Preview) error {
-	text, err := yaml.Marshal(map[string]any{
-		"apiVersion": v1alpha1.GroupVersion.String(), "kind": "Rollout",
-		"metadata": metav1.ObjectMeta{Name: r.Name, Namespace: r.Namespace}, "spec": r.Spec,
-	})
+func encode(sh *shell.Shell, p Proposal) error {
+	e := json.NewEncoder(sh.Out)
+	e.SetIndent("", "  ")
+	return e.Encode(p)
+}
+
+// propose finds out all that can be known before. Nothing is written.
+func propose(ctx context.Context, cluster *verbs.Cluster, r *v1alpha1.Rollout) (Proposal, error) {
+	p, c, where := Proposal{Rollout: r}, cluster.Client(), cluster.Place()
+	taken, err := cluster.Adopted(ctx, r.Name)
 	if err != nil {
-		return err
+		return p, target.ClusterFailed(err)
 	}
-	services := "no Service"
-	if len(p.Services) > 0 {
-		services = strings.Join(slices.Sorted(slices.Values(p.Services)), ", ")
+	if len(taken) > 0 {
+		return p, exit.Usagef("Deployment %s is adopted already, by Rollout %s; kubectl -n %s edit gro %s changes how it is rolled, gapless eject %s lets go of it", r.Name, taken[0], where.Namespace, taken[0], taken[0])
 	}
-	sh.Printf("%s\nA rollout by %s, with %d replicas, through %s:\n", strings.ReplaceAll(string(text), "  creationTimestamp: null\n", ""), p.Plan.Strategy, p.Replicas, services)
-	for i, s := range p.Steps {
-		sh.Printf("  %d. %s\n", i+1, s.Text)
+	p.Preview, err = kube.PreviewOf(ctx, c, r, "the next version")
+	if apierrors.IsNotFound(err) {
+		return p, exit.Usagef("there is no Deployment %s in namespace %s", r.Name, where.Namespace)
 	}
-	sh.Printf("\nTo be known before:\n")
-	for _, risk := range p.Notes {
-		sh.Printf("  - %s\n", risk)
+	if err != nil {
+		return p, target.ClusterFailed(err)
 	}
-	sh.Printf("\n")
+	p.Preview.On = &where
+	if p.Advice, err = advise(ctx, cluster, r.Name); err != nil {
+		return p, target.ClusterFailed(err)
+	}
+	// The API server's own word, before anybody is asked anything.
+	if err := c.Create(ctx, r.DeepCopy(), client.DryRunAll); err != nil {
+		return p, exit.With(exit.Usage, err)
+	}
+	return p, nil
+}
+
+// takenUp is how long a controller may take to see a new Rollout.
+const takenUp = 15 * time.Second
+
+// confirm waits until the controller has the Deployment in its care, and says how it is held.
+func confirm(ctx context.Context, sh *shell.Shell, cluster *verbs.Cluster, r *v1alpha1.Rollout) error {
+	key := client.ObjectKeyFromObject(r)
+	waiting, stop := context.WithTimeout(ctx, takenUp)
+	defer stop()
+	err := kube.Await(waiting, func(ctx context.Context) (bool, error) {
+		err := cluster.Client().Get(ctx, key, r)
+		return err == nil && meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionAdopted) != nil, err
+	})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return fmt.Errorf("the Rollout is written, but no controller has taken it up within %s: kubectl -n gapless-system get pods; gapless install puts one in", takenUp)
+	}
+	if err != nil {
+		return target.ClusterFailed(err)
+	}
+	adopted := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionAdopted)
+	if adopted.Status != "True" {
+		return fmt.Errorf("the Rollout is written, but refused: %s", adopted.Message)
+	}
+	sh.Printf("%s is adopted", r.Name)
+	if g := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionGuarded); g != nil && g.Message != "" {
+		sh.Printf(": %s", g.Message)
+	}
+	sh.Printf("\n  roll:  gapless deploy %s VERSION, or kubectl set image, or apply\n  look:  gapless status %s -w\n  leave: gapless eject %s\n", r.Name, r.Name, r.Name)
 	return nil
 }
 

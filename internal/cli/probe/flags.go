@@ -34,6 +34,9 @@ type flags struct {
 	cacert         string
 	output         string
 	report         string
+
+	lines bool
+	pod   podFlags
 }
 
 func (f *flags) register(fs *pflag.FlagSet) {
@@ -54,6 +57,9 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.cacert, "cacert", "", "`file` of PEM certificates to trust")
 	fs.StringVarP(&f.output, "output", "o", "text", "what to print: text, json, html or junit")
 	fs.StringVar(&f.report, "report", "", "`file` to write a report to as well: .txt, .json, .html or .xml (JUnit)")
+	fs.BoolVar(&f.lines, "lines", false, "print the counts each second, a line of JSON each")
+	_ = fs.MarkHidden("lines") // how a probe in a pod speaks
+	f.pod.register(fs)
 }
 
 func (f *flags) options(url string) (load.Options, error) {

@@ -11,13 +11,15 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"gapless.dev/gapless/internal/cli/exit"
+	"gapless.dev/gapless/internal/cli/shell"
 	"gapless.dev/gapless/internal/probe"
 	"gapless.dev/gapless/internal/report"
 )
 
-const long = `Send requests to URL on a fixed schedule and count what becomes of each.
+const long = `Send requests to a service on a fixed schedule and count what becomes of each.
 
 Requests start when they are due, whatever earlier answers do. Each is attempted once:
 nothing is retried or redirected, and no proxy of the environment is used. A request is
@@ -25,18 +27,24 @@ lost when it gets no complete answer in time, an answer of 400 or above, or a bo
 --expect does not match. Versions are read from the header Gapless-Version, or from the
 body by --version-pattern.
 
+With deploy/NAME or svc/NAME the requests come from inside a cluster: from a pod that is made
+for it, lives as long as the probe, and asks the Service by its own address. What it counts
+is seen by gapless status -w meanwhile, and kept with the report of the revision that it ran
+in. Its flags, headers among them, can be read by whoever may read the pod.
+
 Exit code: 0 nothing was lost, 1 something was lost or nothing could be sent, 2 wrong usage.
 Ctrl-C ends the run early, with the report so far; a second one ends it at once.`
 
 const example = `  gapless probe http://localhost:8080/ --rate 500 --for 60s
   gapless probe https://shop.example.com/healthz --h2 50 --new 20 --report probe.html
+  gapless probe deploy/demo-api --rate 300 --for 2m
   gapless probe http://localhost:8080/ --version-pattern 'version (\S+)' -o json`
 
 // New returns the command.
-func New() *cobra.Command {
+func New(sh *shell.Shell) *cobra.Command {
 	f := &flags{}
 	cmd := &cobra.Command{
-		Use:           "probe URL",
+		Use:           "probe URL|deploy/NAME|svc/NAME",
 		Short:         "Send steady load to a service and count every lost request",
 		Long:          long,
 		Example:       example,
@@ -44,12 +52,12 @@ func New() *cobra.Command {
 		SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return exit.Usagef("probe takes one URL, got %d arguments: gapless probe http://HOST[:PORT]/PATH", len(args))
+				return exit.Usagef("probe takes one URL, got %d arguments: gapless probe http://HOST[:PORT]/PATH, or deploy/NAME from inside a cluster", len(args))
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return run(cmd.Context(), f, args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return run(cmd.Context(), sh, f, args[0], cmd.Flags())
 		},
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -59,7 +67,12 @@ func New() *cobra.Command {
 	return cmd
 }
 
-func run(ctx context.Context, f *flags, url string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, sh *shell.Shell, f *flags, target string, set *pflag.FlagSet) error {
+	inside := ofCluster(target)
+	url := target
+	if inside {
+		url = "http://cluster" // it is found out there
+	}
 	opts, err := f.options(url)
 	if err != nil {
 		return exit.With(exit.Usage, err)
@@ -67,6 +80,9 @@ func run(ctx context.Context, f *flags, url string, stdout, stderr io.Writer) er
 	out, err := report.ParseFormat(f.output)
 	if err != nil {
 		return exit.Usagef("--output: %w", err)
+	}
+	if wrong := f.pod.misplaced(inside, set); wrong != nil {
+		return wrong
 	}
 	// Opened before the run: a minute of load is not to be lost to a typing error.
 	file, err := openReport(f.report)
@@ -79,14 +95,22 @@ func run(ctx context.Context, f *flags, url string, stdout, stderr io.Writer) er
 	// The first signal ends the schedule; from then on a signal has its usual effect.
 	context.AfterFunc(ctx, stop)
 
-	p := probe.New(opts)
-	watching := watch(p, stderr)
-	traffic, err := p.Run(ctx)
-	watching()
+	var traffic report.Traffic
+	switch {
+	case inside:
+		traffic, err = fromInside(ctx, sh, f, target, set)
+	case f.lines:
+		return inLines(ctx, probe.New(opts), sh.Out)
+	default:
+		p := probe.New(opts)
+		watching := watch(p.Live, sh.Err)
+		traffic, err = p.Run(ctx)
+		watching()
+	}
 	if err != nil {
 		return err
 	}
-	return finish(traffic, out, stdout, file)
+	return finish(traffic, out, sh.Out, file)
 }
 
 func finish(t report.Traffic, out report.Format, stdout io.Writer, file *reportFile) error {

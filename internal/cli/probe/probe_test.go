@@ -11,6 +11,7 @@ import (
 
 	"gapless.dev/gapless/internal/cli/exit"
 	"gapless.dev/gapless/internal/cli/probe"
+	"gapless.dev/gapless/internal/cli/shell"
 	"gapless.dev/kit/load/loadtest"
 )
 
@@ -19,10 +20,8 @@ var _ = flag.Bool("update", false, "ignored here")
 
 func run(t *testing.T, args ...string) (stdout string, err error) {
 	t.Helper()
-	cmd := probe.New()
 	var out, errs bytes.Buffer
-	cmd.SetOut(&out)
-	cmd.SetErr(&errs)
+	cmd := probe.New(&shell.Shell{In: &bytes.Buffer{}, Out: &out, Err: &errs, Getenv: func(string) string { return "" }})
 	cmd.SetArgs(args)
 	err = cmd.ExecuteContext(t.Context())
 	if errs.Len() > 0 {
@@ -87,6 +86,8 @@ func TestProbe_SaysWhatIsWrongAndExitsWith2(t *testing.T) {
 		"output":          {[]string{"http://x", "-o", "yaml"}, `output "yaml" is not known`},
 		"report":          {[]string{"http://x", "--report", "a.pdf"}, "does not say its format"},
 		"report folder":   {[]string{"http://x", "--report", "/nowhere/a.html"}, "--report: open /nowhere/a.html"},
+		"a flag of pods":  {[]string{"http://x", "--image", "a"}, "--image: it is for deploy/NAME"},
+		"a flag of URLs":  {[]string{"deploy/x", "--connect-to", "a:1"}, "--connect-to: it is for a URL"},
 		"unknown flag":    {[]string{"http://x", "--fast"}, "unknown flag: --fast"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,5 +96,32 @@ func TestProbe_SaysWhatIsWrongAndExitsWith2(t *testing.T) {
 				t.Errorf("exit code %d, error %v, output %q", exit.Code(err), err, out)
 			}
 		})
+	}
+}
+
+func TestProbe_SpeaksInLinesToAProgram(t *testing.T) {
+	srv := loadtest.Start(false, func(int) loadtest.Fault { return loadtest.None })
+	defer srv.Close()
+	out, err := run(t, srv.URL, "--rate", "50", "--for", "1200ms", "--timeout", "1m", "--lines")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lives int
+	for line := range strings.Lines(out) {
+		var l struct {
+			Live, Traffic *struct{ Requests int }
+		}
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		switch {
+		case l.Live != nil:
+			lives++
+		case l.Traffic == nil || l.Traffic.Requests != 60:
+			t.Errorf("the last line is %s", line)
+		}
+	}
+	if lives == 0 {
+		t.Error("nothing was said on the way")
 	}
 }

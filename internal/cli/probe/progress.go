@@ -17,7 +17,7 @@ import (
 
 // watch keeps one line about the run on a terminal, until the function that it returns is
 // called. On anything but a terminal it writes nothing.
-func watch(p *probe.Probe, w io.Writer) (stop func()) {
+func watch(live func() probe.Live, w io.Writer) (stop func()) {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return func() {}
@@ -34,7 +34,7 @@ func watch(p *probe.Probe, w io.Writer) (stop func()) {
 				if err != nil {
 					width = 80
 				}
-				fmt.Fprint(f, "\r\x1b[K"+clip(progress(p.Live()), width-1))
+				fmt.Fprint(f, "\r\x1b[K"+clip(progress(live()), width-1))
 			case <-quit:
 				fmt.Fprint(f, "\r\x1b[K")
 				return

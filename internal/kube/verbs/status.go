@@ -18,19 +18,19 @@ func (c *Cluster) Status(ctx context.Context, app string) (report.Report, error)
 	if err != nil {
 		return report.Report{}, err
 	}
-	return c.see(ctx, c.client, r)
+	return c.seeCounted(ctx, r)
 }
 
 // StatusAll is what stands of all apps of the namespace, by name.
 func (c *Cluster) StatusAll(ctx context.Context) ([]report.Report, error) {
-	var all v1alpha1.RolloutList
-	if err := c.client.List(ctx, &all, client.InNamespace(c.place.Namespace)); err != nil {
-		return nil, explain(err)
+	all, err := c.rollouts(ctx)
+	if err != nil {
+		return nil, err
 	}
 	once := &memo{Client: c.client}
 	reports := []report.Report{}
-	for i := range all.Items {
-		now, err := c.see(ctx, once, &all.Items[i])
+	for i := range all {
+		now, err := c.see(ctx, once, &all[i])
 		if err != nil {
 			return nil, err
 		}
@@ -46,6 +46,15 @@ func (c *Cluster) see(ctx context.Context, reader client.Client, r *v1alpha1.Rol
 	}
 	now.On = &c.place
 	return now, nil
+}
+
+// seeCounted is see, with what a probe counts that runs now.
+func (c *Cluster) seeCounted(ctx context.Context, r *v1alpha1.Rollout) (report.Report, error) {
+	now, err := c.see(ctx, c.client, r)
+	if t := c.counting(ctx, r.Target()); err == nil && t != nil {
+		now.Traffic = t
+	}
+	return now, err
 }
 
 // kept is what was written down of the present revision; nothing where that may not be read.
@@ -68,7 +77,7 @@ func (c *Cluster) History(ctx context.Context, app string) ([]report.Report, err
 	if err != nil {
 		return nil, explain(err)
 	}
-	now, err := c.see(ctx, c.client, r)
+	now, err := c.seeCounted(ctx, r)
 	if err != nil {
 		return nil, err
 	}

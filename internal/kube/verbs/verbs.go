@@ -83,28 +83,31 @@ func (c *Cluster) User(ctx context.Context) string {
 
 // Apps are the names of the Rollouts.
 func (c *Cluster) Apps(ctx context.Context) ([]string, error) {
-	var all v1alpha1.RolloutList
-	if err := c.client.List(ctx, &all, client.InNamespace(c.place.Namespace)); err != nil {
-		return nil, explain(err)
-	}
+	all, err := c.rollouts(ctx)
 	names := []string{}
-	for i := range all.Items {
-		names = append(names, all.Items[i].Name)
+	for i := range all {
+		names = append(names, all[i].Name)
 	}
-	return names, nil
+	return names, err
+}
+
+func (c *Cluster) rollouts(ctx context.Context) ([]v1alpha1.Rollout, error) {
+	var all v1alpha1.RolloutList
+	err := c.client.List(ctx, &all, client.InNamespace(c.place.Namespace))
+	return all.Items, explain(err)
 }
 
 // rollout finds the Rollout of an app: by its own name, or by that of its Deployment.
 func (c *Cluster) rollout(ctx context.Context, app string) (*v1alpha1.Rollout, error) {
 	app = strings.TrimPrefix(strings.TrimPrefix(app, "deployment/"), "deploy/")
-	var all v1alpha1.RolloutList
-	if err := c.client.List(ctx, &all, client.InNamespace(c.place.Namespace)); err != nil {
-		return nil, explain(err)
+	all, err := c.rollouts(ctx)
+	if err != nil {
+		return nil, err
 	}
 	names := []string{}
 	var by *v1alpha1.Rollout
-	for i := range all.Items {
-		r := &all.Items[i]
+	for i := range all {
+		r := &all[i]
 		if r.Name == app {
 			return r, nil
 		}

@@ -46,15 +46,21 @@ func (c *Cluster) watch(ctx context.Context, app string, everything bool) iter.S
 			yield(report.Report{}, err)
 			return
 		}
-		seen := map[string]kept{}
+		seen, probes := map[string]kept{}, &attached{}
 		for {
 			all, err := m.rollouts(ctx, c.place.Namespace, names)
 			if err != nil {
 				yield(report.Report{}, explain(err))
 				return
 			}
+			if m.everything {
+				c.attach(ctx, m, probes)
+			}
 			for _, r := range all {
 				now, err := c.glance(ctx, m, r, seen)
+				if t := probes.of(r.Target()); t != nil {
+					now.Traffic = t
+				}
 				if err != nil && ctx.Err() == nil {
 					yield(report.Report{}, explain(err))
 					return
