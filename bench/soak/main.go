@@ -56,6 +56,7 @@ func soak(ctx context.Context) error {
 	runs := flag.Int("runs", 20, "runs of each strategy and service")
 	rate := flag.Int("rate", 300, "requests a second")
 	schedules := flag.Int("schedules", 2_000_000, "schedules of the engine's simulator; 0 skips it")
+	before := flag.String("before", "", "`command` to put before each demo, such as one that waits for its turn on a machine that others measure on")
 	dir := flag.String("dir", "bench/results", "where the table goes")
 	flag.Parse()
 
@@ -64,7 +65,7 @@ func soak(ctx context.Context) error {
 	fmt.Fprintf(&out, "# Soak of %s\n\n%s/%s, %d cores, %s. Made by `make soak SOAK=%d SCHEDULES=%d`.\n",
 		date, runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), *runs, *schedules)
 
-	rows, demoErr := demos(ctx, *runs, *rate)
+	rows, demoErr := demos(ctx, *runs, *rate, strings.Fields(*before))
 	writeRows(&out, rows, *rate)
 	simErr := simulate(ctx, &out, *schedules)
 
@@ -80,7 +81,7 @@ func soak(ctx context.Context) error {
 }
 
 // demos runs the demo over and over, one after the other: two loads at once would measure each other.
-func demos(ctx context.Context, runs, rate int) ([]row, error) {
+func demos(ctx context.Context, runs, rate int, before []string) ([]row, error) {
 	build := exec.CommandContext(ctx, "go", "build", "-o", "bin/", "./cmd/gapless")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
@@ -89,7 +90,8 @@ func demos(ctx context.Context, runs, rate int) ([]row, error) {
 	cells := map[[2]string]*row{}
 	for i := range runs {
 		fmt.Fprintf(os.Stderr, "%s demo %d of %d\n", time.Now().Format(time.TimeOnly), i+1, runs)
-		cmd := exec.CommandContext(ctx, "bin/gapless", "demo", "--rate", strconv.Itoa(rate), "-o", "json")
+		args := append(slices.Clone(before), "bin/gapless", "demo", "--rate", strconv.Itoa(rate), "-o", "json")
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 		var stdout bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
