@@ -81,7 +81,16 @@ func TestReadiness_TakesAnInstanceOutAndInAgain(t *testing.T) {
 	a := testApp(t, "naive", rollout.Plan{Strategy: rollout.Rolling, MaxSurge: 1})
 	a.Health.Ready = app.Check{Exec: []string{"sh", "-c", "test ! -e " + dir + "/sick-$GAPLESS_INSTANCE"}, Period: 20 * time.Millisecond, Timeout: 10 * time.Second, FailureThreshold: 2, SuccessThreshold: 1}
 	h := up(t, Options{File: app.File{Apps: []app.App{a}}})
-	before := pids(h.until("two serve", serving("1.0.0", 2)), "1.0.0")
+	two := h.until("two serve", serving("1.0.0", 2))
+	before := pids(two, "1.0.0")
+	for _, i := range two.Versions[0].Instances { // the check does not wait until they listen
+		for res, err := http.Get("http://" + i.Address); ; res, err = http.Get("http://" + i.Address) {
+			if err == nil {
+				res.Body.Close()
+				break
+			}
+		}
+	}
 	sick := filepath.Join(dir, "sick-demo-1.0.0-2")
 	if err := os.WriteFile(sick, nil, 0o600); err != nil {
 		t.Fatal(err)

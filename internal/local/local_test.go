@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -237,4 +238,26 @@ func TestUp_ServesAndStopsEverything(t *testing.T) {
 	if _, err := net.Dial("tcp", h.ping.Ports[0].Address); err == nil {
 		t.Error("the port is open still")
 	}
+}
+
+func TestPorts_AreNotGivenTwiceOnOneMachine(t *testing.T) {
+	var here, there ports
+	defer here.giveAll()
+	defer there.giveAll()
+	n, err := here.take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("only there a port is kept before its process listens")
+	}
+	if _, ok := claim(n); ok {
+		t.Error("another gapless could choose it, too")
+	}
+	here.give(n)
+	held, ok := claim(n)
+	if !ok {
+		t.Error("it was not given back")
+	}
+	release(held)
 }

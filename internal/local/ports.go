@@ -2,6 +2,7 @@ package local
 
 import (
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -12,7 +13,7 @@ import (
 // those could hold a port at the moment in which a process wants to listen on it.
 type ports struct {
 	mu   sync.Mutex
-	used map[int]bool
+	used map[int]io.Closer // by port, what keeps other Gapless off it
 }
 
 const firstPort, lastPort = 12000, 31999
@@ -22,32 +23,55 @@ func (p *ports) take() (int, error) {
 	defer p.mu.Unlock()
 	for range 1000 {
 		n := firstPort + rand.IntN(lastPort-firstPort+1)
-		if p.used[n] || !free(n) {
+		if _, used := p.used[n]; used {
 			continue
 		}
-		p.reserve(n)
-		return n, nil
+		held, ok := claim(n)
+		if ok && free(n) {
+			p.reserve(n, held)
+			return n, nil
+		}
+		release(held)
 	}
 	return 0, errors.New("no free loopback port between " + strconv.Itoa(firstPort) + " and " + strconv.Itoa(lastPort))
 }
 
-func (p *ports) reserve(n int) {
+func (p *ports) reserve(n int, held io.Closer) {
 	if p.used == nil {
-		p.used = map[int]bool{}
+		p.used = map[int]io.Closer{}
 	}
-	p.used[n] = true
+	p.used[n] = held
 }
 
+// keep is for the port of a process that was adopted.
 func (p *ports) keep(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.reserve(n)
+	held, _ := claim(n)
+	p.reserve(n, held)
 }
 
 func (p *ports) give(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	release(p.used[n])
 	delete(p.used, n)
+}
+
+// giveAll is for the end: what runs on has its ports by listening on them.
+func (p *ports) giveAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, held := range p.used {
+		release(held)
+	}
+	p.used = nil
+}
+
+func release(held io.Closer) {
+	if held != nil {
+		held.Close()
+	}
 }
 
 // free asks for the port on every address: that is where many a service listens.

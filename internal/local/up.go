@@ -41,6 +41,7 @@ func Up(ctx context.Context, o Options) error {
 	}
 	m := &machine{o: o, since: now()}
 	m.logs.out = o.Output
+	defer m.ports.giveAll()
 	var err error
 	if m.state, err = filepath.Abs(o.StateDir); err != nil {
 		return err
