@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -140,6 +141,9 @@ func TestKill9_InEachPhaseRestartsNothingAndGoesOn(t *testing.T) {
 			res.Body.Close()
 			if res.StatusCode != 200 {
 				t.Errorf("the first request after the kill: %s", res.Status)
+			}
+			if !slices.ContainsFunc(after.Notes, func(n string) bool { return strings.Contains(n, "no Gapless was here for") }) {
+				t.Errorf("what it cost is not told: %q", after.Notes)
 			}
 			if after.Revision != before.Revision {
 				t.Errorf("revision %d, was %d", after.Revision, before.Revision)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"gapless.dev/gapless/internal/app"
 	"gapless.dev/gapless/internal/report"
@@ -103,7 +104,7 @@ func (s *service) comparePorts(fresh bool) {
 
 // adopt finds the instances of an earlier Gapless again. Those that run are served at once and not restarted; those that have ended
 // meanwhile are started again as after any crash.
-func (s *service) adopt(strays map[string][]identity) error {
+func (s *service) adopt(strays map[string][]identity, away time.Duration) error {
 	var r roster
 	if err := read(s.file("instances.json"), &r); err != nil {
 		return err
@@ -160,7 +161,11 @@ func (s *service) adopt(strays map[string][]identity) error {
 		}
 	}
 	if adopted > 0 {
-		s.say("%d running processes were found again and go on; while no gapless ran, nothing listened on the ports of %s and its clients were refused", adopted, s.app.Name)
+		cost := fmt.Sprintf("no Gapless was here for %s at most; meanwhile nothing listened on the ports of %s, and its clients were refused", report.Short(away), s.app.Name)
+		s.say("%d running processes were found again and go on; %s", adopted, cost)
+		if len(s.rep.Notes) < mostNotes {
+			s.rep.Notes = append(s.rep.Notes, "At "+now().Format(time.TimeOnly)+" UTC: "+cost+".")
+		}
 	}
 	return nil
 }

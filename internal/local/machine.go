@@ -22,6 +22,7 @@ type machine struct {
 	state string // absolute
 	since time.Time
 
+	lock     *os.File // of the state directory; its time says when a Gapless was here last
 	proxy    *proxy.Proxy
 	services []*service
 	ports    ports
@@ -48,10 +49,11 @@ func (m *machine) print(format string, args ...any) {
 // open takes the state directory, checks the file against the machine, opens the ports and finds what runs. When it fails
 // nothing was started, and what ran before goes on.
 func (m *machine) open() (closeAll func(), err error) {
-	lock, err := lockDir(m.state)
+	lock, last, err := lockDir(m.state)
 	if err != nil {
 		return nil, err
 	}
+	m.lock = lock
 	defer func() {
 		if err != nil {
 			m.letGo()
@@ -69,13 +71,16 @@ func (m *machine) open() (closeAll func(), err error) {
 	if err != nil {
 		return nil, errorf(Refused, "%v", err)
 	}
-	found := strays(m.state)
+	found, away := strays(m.state), time.Duration(0)
+	if !last.IsZero() {
+		away = max(0, time.Since(last))
+	}
 	for _, s := range m.services {
 		s.data = m.proxy.App(s.app.Name)
 		if err := s.saveBook(); err != nil {
 			return nil, err
 		}
-		if err := s.adopt(found); err != nil {
+		if err := s.adopt(found, away); err != nil {
 			return nil, err
 		}
 	}
@@ -149,27 +154,48 @@ func (s *service) await(ctx context.Context, holds func() bool) bool {
 	}
 }
 
-// lockDir makes the state directory ours for as long as the file is open: two that drive the same processes would fight.
-func lockDir(dir string) (io.Closer, error) {
+// heartbeat is how often the lock's time is set, and so how exactly the next Gapless can tell for how long none was here.
+const heartbeat = time.Second
+
+// beat keeps the lock's time until ctx ends.
+func (m *machine) beat(ctx context.Context) {
+	for timer := time.NewTimer(0); ; timer.Reset(heartbeat) {
+		select {
+		case <-timer.C:
+			_ = os.Chtimes(m.lock.Name(), time.Time{}, time.Now())
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lockDir makes the state directory ours for as long as the file is open: two that drive the same processes would fight. It tells when
+// a Gapless was here last; zero if none ever was.
+func lockDir(dir string) (f *os.File, last time.Time, err error) {
+	none := time.Time{}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, errorf(Refused, "state directory: %v", err)
+		return nil, none, errorf(Refused, "state directory: %v", err)
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {
-		return nil, errorf(Refused, "state directory: %v", err)
+		return nil, none, errorf(Refused, "state directory: %v", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	name := filepath.Join(dir, "lock")
+	if info, err := os.Stat(name); err == nil {
+		last = info.ModTime()
+	}
+	f, err = os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, errorf(Refused, "state directory: %v", err)
+		return nil, none, errorf(Refused, "state directory: %v", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		pid, _ := io.ReadAll(io.LimitReader(f, 20))
 		f.Close()
-		return nil, errorf(Refused, "another gapless (pid %s) serves the state directory %s: give it orders with gapless deploy, or stop it first", pid, dir)
+		return nil, none, errorf(Refused, "another gapless (pid %s) serves the state directory %s: give it orders with gapless deploy, or stop it first", pid, dir)
 	}
 	if err := f.Truncate(0); err == nil {
 		_, _ = fmt.Fprint(f, os.Getpid())
 	}
-	return f, nil
+	return f, last, nil
 }
 
 // checkNames refuses what the state directory cannot hold.

@@ -76,11 +76,14 @@ func (s *service) say(format string, args ...any) {
 	s.print("%s", fmt.Sprintf("%-12s ", s.app.Name)+fmt.Sprintf(format, args...))
 }
 
+// mostNotes bounds the notes of a report.
+const mostNotes = 50
+
 // note puts a fact into the report of the revision that is under way.
 func (s *service) note(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.rep.Notes) < 50 {
+	if len(s.rep.Notes) < mostNotes {
 		s.rep.Notes = append(s.rep.Notes, fmt.Sprintf(format, args...))
 	}
 }

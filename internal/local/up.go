@@ -78,6 +78,7 @@ func (m *machine) serve(ctx context.Context, socket *unixSocket) error {
 		m.logs.run(m.instances)
 	}()
 	m.proxy.Serve()
+	go m.beat(m.instances)
 	driving, stopDriving := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopDriving()
 	loops := m.drive(driving)
