@@ -185,9 +185,8 @@ func path(asked string) string {
 // ask finds protocols and health.
 func (s *scout) ask(ctx context.Context) {
 	s.found.Path = path(s.asked.Path)
-	speaksHTTP := s.serves(ctx, s.service, s.found.Path)
-	s.found.GRPC = kittest.Asks(ctx, loopback(s.service), kittest.GRPC).Reached
-	s.found.HTTP2 = speaksHTTP && kittest.AsksHTTP2(ctx, loopback(s.service), s.found.Path)
+	speaks := SpokenAt(ctx, loopback(s.service), s.found.Path)
+	s.found.GRPC, s.found.HTTP2 = speaks.GRPC, speaks.HTTP2
 	if !s.found.GRPC {
 		for _, port := range s.ports {
 			if port != s.service && port != s.health && kittest.Asks(ctx, loopback(port), kittest.GRPC).Reached {
@@ -196,7 +195,7 @@ func (s *scout) ask(ctx context.Context) {
 		}
 	}
 	switch {
-	case s.found.GRPC && s.found.GRPCPort == 0 && !speaksHTTP && s.asked.Path == "":
+	case s.found.GRPC && s.found.GRPCPort == 0 && !speaks.HTTP && s.asked.Path == "":
 		s.found.Path = kittest.HealthMethod
 		s.fact("it speaks gRPC; the load calls %s", s.found.Path)
 	case s.found.GRPCPort != 0:
@@ -205,6 +204,19 @@ func (s *scout) ask(ctx context.Context) {
 		s.fact("it speaks HTTP and gRPC on one port")
 	}
 	s.findHealth(ctx)
+}
+
+// Protocols are what is spoken at an address. HTTP2 is HTTP/2 without TLS.
+type Protocols struct{ HTTP, HTTP2, GRPC bool }
+
+// SpokenAt finds out what is spoken at an address, by asking for a path there.
+func SpokenAt(ctx context.Context, addr, path string) Protocols {
+	var p Protocols
+	a := kittest.Asks(ctx, addr, path)
+	p.HTTP = a.Reached && a.Status != 404
+	p.GRPC = kittest.Asks(ctx, addr, kittest.GRPC).Reached
+	p.HTTP2 = p.HTTP && kittest.AsksHTTP2(ctx, addr, path)
+	return p
 }
 
 // serves reports whether HTTP is answered on a port, and not with "no such thing".

@@ -163,16 +163,17 @@ func poll(ctx context.Context, every time.Duration, one func(context.Context) an
 // An Answered is what a single question got, for whoever looks around before
 // a target is judged.
 type Answered struct {
-	Reached bool   // a whole answer came, whatever it says
-	Status  int    // of HTTP; 200 or 503 for what gRPC health says
-	Body    string // its beginning
+	Reached  bool   // a whole answer came, whatever it says
+	TimedOut bool   // nothing came in time
+	Status   int    // of HTTP; 200 or 503 for what gRPC health says
+	Body     string // its beginning
 }
 
 // Asks puts one question, as a health check does: a path, or TCP, or GRPC.
 func Asks(ctx context.Context, addr, path string) Answered {
 	if path == TCP || path == GRPC {
 		a := health(ctx, addr, path)
-		return Answered{Reached: a.err == nil, Status: a.status}
+		return Answered{Reached: a.err == nil, TimedOut: timedOut(a.err), Status: a.status}
 	}
 	return get(ctx, once(3*patience), "http://"+addr+path)
 }
@@ -180,6 +181,11 @@ func Asks(ctx context.Context, addr, path string) Answered {
 // AsksHTTP2 reports whether a path is answered over HTTP/2 without TLS.
 func AsksHTTP2(ctx context.Context, addr, path string) bool {
 	return get(ctx, overHTTP2(3*patience), "http://"+addr+path).Reached
+}
+
+func timedOut(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
 }
 
 // HealthMethod is a gRPC method that every service with health has.
@@ -194,7 +200,7 @@ func get(ctx context.Context, client *http.Client, url string) (a Answered) {
 	req.Header.Set("User-Agent", kubelet)
 	resp, err := client.Do(req)
 	if err != nil {
-		return a
+		return Answered{TimedOut: timedOut(err)}
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 4096))

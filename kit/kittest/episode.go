@@ -178,6 +178,7 @@ func (s *Session) live(ctx context.Context, e *episode) error {
 		in.Kill()
 		e.exit = in.Exit()
 	}
+	e.exited = e.exited && !s.killedByPlatform(e.exit, e.stopped)
 	stopPolling()
 	loads.Wait()
 	e.readies, e.lives, e.open = readies(), lives(), open()

@@ -133,6 +133,11 @@ func wait(ctx context.Context, in Instance, until time.Time) (Exit, bool) {
 	return Exit{}, false
 }
 
+// killedByPlatform reports whether a target that is killed by its platform was.
+func (s *Session) killedByPlatform(exit Exit, stopped time.Time) bool {
+	return s.Spec.Hooked && exit.Code == 137 && exit.At.After(stopped.Add(s.Spec.killed()-time.Second-s.Spec.Tolerance))
+}
+
 // pause sleeps, or until the context ends.
 func pause(ctx context.Context, d time.Duration) {
 	select {

@@ -24,7 +24,7 @@ type slowRequest struct {
 func (r slowRequest) wasSlow() bool { return r.ended.Sub(r.began) > r.lasts*3/4 }
 
 // notSlow is why what needs a slow request was not judged.
-const notSlow = "a slow upload was answered at once; name a path that takes long (Spec.SlowPath, check --slow)"
+const notSlow = "no request is known to take long here; name a path that takes long (Spec.SlowPath, check --slow)"
 
 func (r slowRequest) String() string {
 	if r.err != nil {
@@ -55,8 +55,8 @@ func (s *Session) slow(ctx context.Context, addr, path string, lasts time.Durati
 	if path != "" {
 		fill := strings.NewReplacer("{duration}", lasts.String(), "{ms}", strconv.FormatInt(lasts.Milliseconds(), 10))
 		method, url = http.MethodGet, "http://"+addr+fill.Replace(path)
-	} else if s.Spec.onlyGRPC() {
-		return http.StatusOK, nil // an empty message cannot be sent slowly
+	} else if s.Spec.onlyGRPC() || s.Spec.ReadOnly {
+		return http.StatusOK, nil // an empty message cannot be sent slowly, nor can a GET
 	} else {
 		body = trickle(ctx, lasts)
 	}

@@ -49,6 +49,7 @@ type Spec struct {
 	Edges     int           // how often Z10 stops the service; default 20
 	Parallel  int           // how many instances may run at the same time; default 1
 	Tolerance time.Duration // what a moment in time may be off; default 300 ms
+	ReadOnly  bool          // send GET only
 	Brief     bool          // leave out what takes the whole grace period: a request longer than it
 
 	SlowPath   string        // a GET that takes long, with {duration} (2.5s) or {ms} (2500) in it; default: slow uploads to Path

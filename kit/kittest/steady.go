@@ -45,6 +45,9 @@ func (s *Session) collect(ctx context.Context, opts load.Options) (results []loa
 
 // takesPost tries: a service without POST is not judged by it.
 func (s *Session) takesPost(ctx context.Context, addr string) bool {
+	if s.Spec.ReadOnly {
+		return false
+	}
 	status, err := s.post(ctx, addr)
 	return err == nil && status < 400
 }

@@ -75,7 +75,7 @@ func (s *Session) overBudget(ctx context.Context) (result Result) {
 func (s *Session) judgeEnd(ctx context.Context, in Instance, stopped time.Time, slow <-chan slowRequest) Result {
 	exit, ended := wait(ctx, in, stopped.Add(s.Spec.killed()))
 	in.Kill()
-	if !ended {
+	if !ended || s.killedByPlatform(exit, stopped) {
 		return fail(nil, "under a request longer than its budget it was still running when it would be killed, %v after SIGTERM", s.Spec.killed())
 	}
 	return judgeOver(s, in, exit, stopped, <-slow)
@@ -85,9 +85,6 @@ func judgeOver(s *Session, in Instance, exit Exit, stopped time.Time, request sl
 	took := exit.At.Sub(stopped)
 	if request.err == nil && request.ended.Before(stopped) {
 		return pass("over budget not judged: %s", notSlow)
-	}
-	if s.Spec.Hooked && took >= s.Spec.killed()-s.Spec.Tolerance && exit.Code == 137 {
-		return fail(nil, "under a request longer than its budget it was killed after %v", took.Round(10*time.Millisecond))
 	}
 	report, err := parseReport(in)
 	if err != nil {

@@ -93,6 +93,9 @@ var z19ExactlyOnce = Rule{
 		if s.Spec.CountPath == "" {
 			return skip("not judged: no path is named that says how many POST were carried out (Spec.CountPath, check --count)")
 		}
+		if s.Spec.ReadOnly {
+			return skip("not judged: no POST is to be sent")
+		}
 		var result Result
 		err := s.useReady(ctx, func(ctx context.Context, in Instance) (err error) {
 			s.doing("stop under POST requests that are counted")

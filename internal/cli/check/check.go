@@ -27,6 +27,10 @@ CMD is started with PORT set to a free port. What listens there, or elsewhere, i
 health endpoints; --port, --ready and --live say it where they are not. -f reads ports, probes, variables, grace
 period and preStop from the service's manifest. "{port}" in CMD and --env stands for the port.
 
+--pod deploy/NAME checks a service in a cluster, on copies of its pod that no Service selects, and that are deleted
+afterwards. A copy is a real instance all the same: it talks to the same database and takes from the same
+queues, so it is sent GET only, unless --post is given. Pods must be reachable from here.
+
 Each request is sent once, on a fixed schedule. A rule that cannot be judged is skipped with its reason, and is
 not taken for passed: streams, a slow path, consumers and more have to be named. The first cause is the first
 MUST that failed; what fails after it may be its consequence.
@@ -37,6 +41,7 @@ Ctrl-C ends it early, and everything that it has started.`
 const example = `  gapless check -- ./my-service --listen :{port}
   gapless check --port 8080 --ready /ready --live /healthz -- python3 server.py
   gapless check -f deployment.yaml --slow '/slow?ms={ms}' --report check.html -- ./my-service
+  gapless check --pod deploy/api -n shop
   gapless check -o json -- node server.js > report.json
   gapless lint deployment.yaml --check report.json --fix`
 
@@ -50,12 +55,17 @@ type Options struct {
 func New(sh *shell.Shell) *cobra.Command {
 	o := &Options{}
 	cmd := &cobra.Command{
-		Use:     "check [flags] -- CMD [ARG...]",
+		Use:     "check [flags] [-- CMD [ARG...]]",
 		Short:   "Start a service, stop it under load, and judge whether it can be replaced without loss",
 		Long:    long,
 		Example: example,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			switch {
+			case o.pod != "" && (len(args) > 0 || o.file != ""):
+				return exit.Usagef("--pod checks a Deployment as it stands: it takes no command and no manifest")
+			case o.pod == "" && o.serving:
+				return exit.Usagef("--serving is about --pod deploy/NAME")
+			case o.pod == "" && len(args) == 0:
 				return exit.Usagef("check takes the command that starts the service: gapless check -- ./my-service")
 			}
 			return nil
@@ -78,14 +88,6 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options, args []string) error 
 	if err != nil {
 		return exit.With(exit.Usage, err)
 	}
-	declared, err := o.manifest()
-	if err != nil {
-		return exit.With(exit.Usage, err)
-	}
-	spec, err := o.spec(declared)
-	if err != nil {
-		return exit.With(exit.Usage, err)
-	}
 	// Opened before the run: a minute is not to be lost to a typing error.
 	file, err := openReport(o.report)
 	if err != nil {
@@ -96,8 +98,16 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options, args []string) error 
 
 	began := time.Now()
 	look := watch(sh)
-	p := process{o: o, declared: declared, spec: spec, args: args}
-	target, err := p.target(ctx, look.doing)
+	var service interface {
+		subject() string
+		target(context.Context, func(string)) (kittest.Target, error)
+		known() ([]string, check.Service)
+	} = &process{o: o, args: args}
+	if o.pod != "" {
+		service = &inCluster{o: o, connection: sh.Where.Cluster}
+	}
+	target, err := service.target(ctx, look.doing)
+	facts, how := service.known()
 	out := printer{sh: sh, live: o.Output.Format == "text", look: look}
 	var judged kittest.Judgement
 	var usage *exit.ExitError
@@ -108,17 +118,17 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options, args []string) error 
 	case ctx.Err() != nil:
 	case err != nil:
 		judged = check.Unstarted(err.Error())
-		out.head(p.subject(), p.facts)
+		out.head(service.subject(), facts)
 		for _, one := range judged.Results {
 			out.result(one)
 		}
 	default:
-		out.head(p.subject(), p.facts)
+		out.head(service.subject(), facts)
 		judged = kittest.Judge(ctx, target, kittest.Watch{Result: out.result, Doing: look.doing}, only...)
 	}
 	look.stop()
 	r := check.Of(judged, ctx.Err() != nil, time.Since(began))
-	r.Subject, r.Service, r.Facts = p.subject(), p.service, p.facts
+	r.Subject, r.Service, r.Facts = service.subject(), how, facts
 	return finish(out, o, r, file)
 }
 

@@ -27,7 +27,9 @@ type flags struct {
 	close, startup          time.Duration
 	rate                    float64
 	repeat                  int
-	quick                   bool
+	quick, post             bool
+	pod                     string
+	serving                 bool
 	only                    []string
 	file, container         string
 	report                  string
@@ -59,9 +61,12 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.Float64Var(&f.rate, "rate", 100, "requests per second of the steady load")
 	fs.IntVar(&f.repeat, "repeat", 0, "how often to stop it under load (default 5; 1 where its port is fixed or with --quick)")
 	fs.BoolVar(&f.quick, "quick", false, "stop it under load once, and leave out what takes the whole grace period")
+	fs.BoolVar(&f.post, "post", true, "send POST requests as well, a fifth of the load; to pods only if it is said")
 	fs.StringSliceVar(&f.only, "only", nil, "`rules` to judge, such as Z5,Z6, with those that they need")
 	fs.StringVarP(&f.file, "filename", "f", "", "`manifest` of the service: ports, probes, variables, grace period, preStop")
 	fs.StringVar(&f.container, "container", "", "`name` of the container in it, if there are several")
+	fs.StringVar(&f.pod, "pod", "", "`deploy/NAME` of a cluster: its pods are checked, on copies that get no traffic but ours")
+	fs.BoolVar(&f.serving, "serving", false, "with --pod: stop the pods that serve, one by one, instead of copies")
 	fs.StringVar(&f.report, "report", "", "`file` to write a report to as well: .txt, .json, .html or .xml (JUnit)")
 }
 

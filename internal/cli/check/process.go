@@ -11,14 +11,43 @@ import (
 	"gapless.dev/kit/kittest"
 )
 
+// about is what is known of a service, whatever it runs as.
+type about struct {
+	facts   []string
+	service check.Service
+}
+
+func (a *about) fact(format string, args ...any) {
+	a.facts = append(a.facts, fmt.Sprintf(format, args...))
+}
+
+func (a *about) known() ([]string, check.Service) { return a.facts, a.service }
+
+// tell puts into words what the check goes by, before what was found out.
+func (a *about) tell(s kittest.Spec, d check.Declared, health string) {
+	s = s.WithDefaults()
+	h2 := ""
+	if s.HTTP2 {
+		h2 = ", HTTP/2 as well"
+	}
+	first := []string{
+		fmt.Sprintf("load %v requests/s on %s%s; readiness %s, liveness %s%s", s.Rate, s.Path, h2, s.ReadyPath, s.LivePath, health),
+		fmt.Sprintf("grace %v, of which preStop %v, drain %v, close %v; stopped under load %d times", s.Grace, s.PreStop, s.Drain, s.Close, s.Stops),
+	}
+	if d.Object != "" {
+		first = append(first, fmt.Sprintf("from the manifest: %s, container %s", d.Object, d.Container))
+	}
+	for _, what := range d.Unseen {
+		first = append(first, "not used: "+what)
+	}
+	a.facts = append(first, a.facts...)
+}
+
 // process is the service as a program on this machine.
 type process struct {
-	o        *Options
-	declared check.Declared
-	spec     kittest.Spec
-	args     []string
-	facts    []string
-	service  check.Service
+	o    *Options
+	args []string
+	about
 }
 
 func (p *process) subject() string { return strings.Join(p.args, " ") }
@@ -31,15 +60,24 @@ const (
 
 // target finds out what is not said, by a first run.
 func (p *process) target(ctx context.Context, doing func(string)) (kittest.Target, error) {
+	declared, err := p.o.manifest()
+	if err != nil {
+		return nil, exit.With(exit.Usage, err)
+	}
+	spec, err := p.o.spec(declared)
+	if err != nil {
+		return nil, exit.With(exit.Usage, err)
+	}
+	spec.ReadOnly = !p.o.post
 	path, err := exec.LookPath(p.args[0])
 	if err != nil {
 		return nil, exit.Usagef("%s cannot be started: %w", p.args[0], err)
 	}
-	c := &kittest.Command{Declared: p.spec, Path: path, Args: p.args[1:], Env: append(p.declared.Env, p.o.env...)}
+	c := &kittest.Command{Declared: spec, Path: path, Args: p.args[1:], Env: append(declared.Env, p.o.env...)}
 	asked := check.Asked{
-		Port: p.o.port, HealthPort: p.o.healthPort, Ready: p.o.ready, Live: p.o.live, Path: p.o.path, Startup: p.spec.Startup,
+		Port: p.o.port, HealthPort: p.o.healthPort, Ready: p.o.ready, Live: p.o.live, Path: p.o.path, Startup: spec.Startup,
 	}
-	asked.Declared(p.declared)
+	asked.Declared(declared)
 	found, err := check.Scout(ctx, *c, asked, doing)
 	p.facts = append(p.facts, found.Facts...)
 	if err != nil {
@@ -49,9 +87,20 @@ func (p *process) target(ctx context.Context, doing func(string)) (kittest.Targe
 	c.Port, c.HealthPort, c.GRPCPort, c.SamePort = found.Port, found.HealthPort, found.GRPCPort, found.SamePort
 	s.Path, s.ReadyPath, s.LivePath, s.HTTP2, s.GRPC = found.Path, found.Ready, found.Live, found.HTTP2, found.GRPC
 	p.repeat(s, c)
-	p.tell(c)
+	p.tell(*s, declared, where(c))
 	p.service = check.ServiceOf(s.WithDefaults(), c.Port, c.HealthPort)
 	return c, inFlags(c.Declared.Validate())
+}
+
+// where its health is, if not on its own port.
+func where(c *kittest.Command) string {
+	switch {
+	case c.HealthPort != 0:
+		return fmt.Sprintf(" on port %d", c.HealthPort)
+	case !c.SamePort:
+		return " on the port of GAPLESS_HEALTH"
+	}
+	return ""
 }
 
 // repeat chooses how often it is stopped, so that a usual service takes no more than a minute.
@@ -67,29 +116,4 @@ func (p *process) repeat(s *kittest.Spec, c *kittest.Command) {
 	if fixed || p.o.quick {
 		s.Stops, s.Edges = 1, 1
 	}
-}
-
-// tell puts into words what the check goes by.
-func (p *process) tell(c *kittest.Command) {
-	s := c.Declared
-	health := ""
-	switch {
-	case c.HealthPort != 0:
-		health = fmt.Sprintf(" on port %d", c.HealthPort)
-	case !c.SamePort:
-		health = " on the port of GAPLESS_HEALTH"
-	}
-	h2 := ""
-	if s.HTTP2 {
-		h2 = ", HTTP/2 as well"
-	}
-	facts := []string{fmt.Sprintf("load %v requests/s on %s%s; readiness %s, liveness %s%s", s.Rate, s.Path, h2, s.ReadyPath, s.LivePath, health)}
-	facts = append(facts, fmt.Sprintf("grace %v, of which preStop %v, drain %v, close %v; stopped under load %d times", s.Grace, s.PreStop, s.Drain, s.Close, s.Stops))
-	if p.declared.Object != "" {
-		facts = append(facts, fmt.Sprintf("from the manifest: %s, container %s", p.declared.Object, p.declared.Container))
-		for _, what := range p.declared.Unseen {
-			facts = append(facts, "not used: "+what)
-		}
-	}
-	p.facts = append(facts, p.facts...)
 }
