@@ -24,12 +24,18 @@ var z1Signal = Rule{
 		switch {
 		case e.exit.Signal != "" || e.exit.Code == 143 || e.exit.Code == 137:
 			return fail(nil, "SIGTERM killed it: exited with %v after %v", e.exit, lived.Round(time.Millisecond))
+		case s.Spec.Hooked && lived < soon && e.exit.Code != 0:
+			// As process 1 of a container nothing dies of the signal itself; runtimes exit instead.
+			return fail(nil, "it was gone about a second after SIGTERM, with exit %v, as what does not handle it", e.exit)
 		case lived < 500*time.Millisecond:
 			return fail(nil, "it was gone %v after SIGTERM", lived.Round(time.Millisecond))
 		}
 		return pass("alive after SIGTERM, exited by itself with %v after %v", e.exit, lived.Round(10*time.Millisecond))
 	}),
 }
+
+// soon is when, by the word of a kubelet, that counts in whole seconds, somebody is gone who did not stay for half a second.
+const soon = 2 * time.Second
 
 // reaction is how it showed that SIGTERM has reached the service; empty if
 // nothing did.
