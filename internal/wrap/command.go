@@ -167,6 +167,7 @@ func (c *command) stop(ctx context.Context, closing time.Duration) error {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	began := time.Now()
+	defer c.kids.killAll(c.pid)
 	select {
 	case <-c.ended:
 	case <-timer.C:
@@ -180,9 +181,11 @@ func (c *command) stop(ctx context.Context, closing time.Duration) error {
 	return nil
 }
 
-// finish ends all that is left of it.
+// finish ends all that is left of it, if it was not stopped in order.
 func (c *command) finish() {
-	c.asked.Store(true)
+	if c.asked.Swap(true) && c.isOver() {
+		return
+	}
 	c.toAll(syscall.SIGKILL)
 	limit := time.NewTimer(time.Second)
 	defer limit.Stop()

@@ -103,7 +103,9 @@ func TestSignals_ArePassedOnAndTheLastOneWaits(t *testing.T) {
 			w := start(t, setup{command: service("tells"), flags: []string{"--stop-signal", c.flag}}).ready()
 			w.signal(syscall.SIGHUP)
 			w.signal(syscall.SIGUSR1)
-			w.until("told", func() bool { return strings.Contains(w.log(), "got hangup") && strings.Contains(w.log(), "got user defined signal 1") })
+			w.until("told", func() bool {
+				return strings.Contains(w.log(), "got hangup") && strings.Contains(w.log(), "got user defined signal 1")
+			})
 			w.signal(c.asks)
 			w.signal(c.asks)
 			w.until("draining", func() bool { return w.code(w.health, "/readyz") == http.StatusServiceUnavailable })

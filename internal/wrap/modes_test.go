@@ -18,8 +18,10 @@ func TestTCP_PassesConnectionsThroughAndWaitsForWhatIsOwed(t *testing.T) {
 	cert, key, client := certificate(t)
 	inner := freePorts(t, 2)
 	// The command is itself a wrapper, as a service that speaks TLS; it is told to stop last.
-	tlsService := append([]string{"/usr/bin/env", "WRAP_TEST=wrap", "GAPLESS_HEALTH=127.0.0.1:" + inner[0], "GAPLESS_DRAIN=0s",
-		service("plain")[2], "--cert", cert, "--key", key, "--"}, service("plain")...)
+	tlsService := append([]string{
+		"/usr/bin/env", "WRAP_TEST=wrap", "GAPLESS_HEALTH=127.0.0.1:" + inner[0], "GAPLESS_DRAIN=0s",
+		service("plain")[2], "--cert", cert, "--key", key, "--",
+	}, service("plain")...)
 	w := start(t, setup{command: tlsService, flags: []string{"--mode", "tcp"}}).ready()
 
 	ask := func(tr *http.Transport, path string) (string, error) {
@@ -192,4 +194,3 @@ func TestOptions_ThatCannotBe(t *testing.T) {
 		}
 	}
 }
-

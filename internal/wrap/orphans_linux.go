@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,11 +36,14 @@ func ignores(pid int, sig syscall.Signal) bool {
 	return found && err == nil && mask&(1<<(uint(sig)-1)) != 0
 }
 
-// killAll kills what is left of a session, and orphans that left it.
+// killAll kills what is left of a session, and orphans that left it, and waits until they are gone.
 func (n *nursery) killAll(session int) {
-	_ = syscall.Kill(-session, syscall.SIGKILL)
-	for _, p := range processes() {
-		if p.parent == os.Getpid() || p.session == session {
+	for end := time.Now().Add(noticed); time.Now().Before(end); time.Sleep(look) {
+		left := rest(session)
+		if len(left) == 0 {
+			return
+		}
+		for _, p := range left {
 			_ = syscall.Kill(p.pid, syscall.SIGKILL)
 		}
 	}
@@ -46,12 +51,18 @@ func (n *nursery) killAll(session int) {
 
 // left names a process of the session, or an orphan, that runs.
 func (n *nursery) left(session int) string {
-	for _, p := range processes() {
-		if p.state != "Z" && (p.parent == os.Getpid() || p.session == session) {
-			return fmt.Sprintf("%s (%d)", p.name, p.pid)
-		}
+	if left := rest(session); len(left) > 0 {
+		return fmt.Sprintf("%s (%d)", left[0].name, left[0].pid)
 	}
 	return ""
+}
+
+// rest are the processes of a session, and our other children, that run.
+func rest(session int) []process {
+	self := os.Getpid()
+	return slices.DeleteFunc(processes(), func(p process) bool {
+		return p.state == "Z" || p.parent != self && p.session != session
+	})
 }
 
 // A process as /proc shows it.

@@ -198,4 +198,3 @@ func nginx(t *testing.T) setup {
 	}
 	return setup{command: []string{path, "-c", file, "-g", "daemon off;"}, flags: []string{"--to", "127.0.0.1:" + port}}
 }
-
