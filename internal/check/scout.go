@@ -227,8 +227,9 @@ func (s *scout) serves(ctx context.Context, port int, path string) bool {
 
 // findHealth finds readiness and liveness: those that were named, on whichever port answers them, or usual ones.
 func (s *scout) findHealth(ctx context.Context) {
-	ports := []int{s.service}
-	for _, port := range append([]int{s.asked.HealthPort, s.health}, s.ports...) {
+	// Whoever serves health where it was told to means it: the port of a wrapped service answers in the service's own name.
+	var ports []int
+	for _, port := range append([]int{s.asked.HealthPort, s.health, s.service}, s.ports...) {
 		if slices.Contains(s.ports, port) && !slices.Contains(ports, port) {
 			ports = append(ports, port)
 		}
