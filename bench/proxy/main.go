@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"gapless.dev/gapless/bench/closed"
 )
 
 func main() {
@@ -89,12 +91,12 @@ func run(clients, rounds int, each time.Duration, body int, only, out string) er
 	for round := range rounds + 1 {
 		for i, r := range results {
 			if round == 0 { // warm up, uncounted
-				load(addrs[i], clients, each/4)
+				closed.Load(addrs[i], clients, each/4)
 				continue
 			}
-			t := load(addrs[i], clients, each)
-			r.rounds, r.p50, r.p99 = append(r.rounds, t.perSecond), append(r.p50, t.p50), append(r.p99, t.p99)
-			r.Errors += t.errors
+			t := closed.Load(addrs[i], clients, each)
+			r.rounds, r.p50, r.p99 = append(r.rounds, t.PerSecond), append(r.p50, t.P50Ms), append(r.p99, t.P99Ms)
+			r.Errors += t.Errors
 		}
 	}
 	var caddy float64

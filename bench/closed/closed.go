@@ -1,4 +1,6 @@
-package main
+// Package closed is a closed load: clients that each wait for an answer before they ask again. It finds out what a server can do at
+// most, and is written to cost little, since it shares the processors with what it measures.
+package closed
 
 import (
 	"bufio"
@@ -10,17 +12,21 @@ import (
 	"time"
 )
 
-// A turn is what one load measured.
-type turn struct {
-	perSecond, p50, p99 float64
-	errors              int
+// A Turn is what one load measured.
+type Turn struct {
+	PerSecond, P50Ms, P99Ms float64
+	Answers, Errors         int
 }
 
 var request = []byte("GET /v1/users?page=1 HTTP/1.1\r\nHost: demo-api.localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n")
 
-// load keeps clients busy for d: each sends a request, reads the answer, and sends the next. It is written to cost little, since
-// it shares the processors with what it measures.
-func load(addr string, clients int, d time.Duration) turn {
+// Load keeps clients busy for d: each sends a request, reads the answer, and sends the next, on the same connection.
+func Load(addr string, clients int, d time.Duration) Turn { return load(addr, clients, d, true) }
+
+// LoadNew is Load with a connection for each request.
+func LoadNew(addr string, clients int, d time.Duration) Turn { return load(addr, clients, d, false) }
+
+func load(addr string, clients int, d time.Duration, keep bool) Turn {
 	var mu sync.Mutex
 	var all []time.Duration
 	errs := 0
@@ -28,7 +34,7 @@ func load(addr string, clients int, d time.Duration) turn {
 	var wg sync.WaitGroup
 	for range clients {
 		wg.Go(func() {
-			took, bad := client(addr, end)
+			took, bad := client(addr, end, keep)
 			mu.Lock()
 			defer mu.Unlock()
 			all, errs = append(all, took...), errs+bad
@@ -36,14 +42,14 @@ func load(addr string, clients int, d time.Duration) turn {
 	}
 	wg.Wait()
 	if len(all) == 0 {
-		return turn{errors: errs}
+		return Turn{Errors: errs}
 	}
 	slices.Sort(all)
 	ms := func(q float64) float64 { return float64(all[int(q*float64(len(all)-1))]) / 1e6 }
-	return turn{perSecond: float64(len(all)) / d.Seconds(), p50: ms(0.5), p99: ms(0.99), errors: errs}
+	return Turn{PerSecond: float64(len(all)) / d.Seconds(), P50Ms: ms(0.5), P99Ms: ms(0.99), Answers: len(all), Errors: errs}
 }
 
-func client(addr string, end time.Time) (took []time.Duration, errs int) {
+func client(addr string, end time.Time, keep bool) (took []time.Duration, errs int) {
 	took = make([]time.Duration, 0, 8192)
 	var conn net.Conn
 	var in *bufio.Reader
@@ -62,9 +68,12 @@ func client(addr string, end time.Time) (took []time.Duration, errs int) {
 		}
 		if _, err := conn.Write(request); err == nil && answer(in) {
 			took = append(took, time.Since(start))
-			continue
+			if keep {
+				continue
+			}
+		} else {
+			errs++
 		}
-		errs++
 		conn.Close()
 		conn = nil
 	}
