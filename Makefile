@@ -1,6 +1,6 @@
 # Everything a developer does here. `make help` lists it.
 SHELL   := /bin/bash
-MODULES := . kit kit/grpckit
+MODULES := . kit kit/grpckit examples/chi examples/chat examples/grpc
 # With go.work, patterns reach over modules; GOWORK=off is only for the tools, which have a module file of their own.
 ALL     := $(foreach m,$(MODULES),./$(m)/...)
 TOOLS   := bin/tools

@@ -11,7 +11,8 @@ public class Server {
 
   public static void main(String[] args) throws IOException {
     int port = Integer.parseInt(System.getenv().getOrDefault("PORT", "8080"));
-    HttpServer server = HttpServer.create(new InetSocketAddress(port), 0);
+    // The default of 50 places for connections that wait overflows as soon as a cold JVM has a second of traffic.
+    HttpServer server = HttpServer.create(new InetSocketAddress(port), 1024);
     server.setExecutor(Executors.newCachedThreadPool());
     server.createContext("/healthz", exchange -> answer(exchange, "ok\n"));
     server.createContext("/slow", exchange -> {
