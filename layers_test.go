@@ -38,7 +38,7 @@ var layers = []layer{
 	{"internal/cli/target", []string{
 		"internal/app", "internal/cli", "internal/kube", "internal/local", "internal/report", "internal/rollout",
 	}, "the verbs' one port, with this machine and a cluster behind it"},
-	{"internal/cli/install", []string{"install", "internal/cli"}, "prints what install holds"},
+	{"internal/cli/install", []string{"install", "internal/cli", "internal/kube"}, "prints what install holds, and asks what the cluster serves"},
 	{"internal/cli/uninstall", []string{"api", "install", "internal/cli", "internal/kube"}, "gives all Deployments back before it takes ours away"},
 	{"internal/cli/adopt", []string{"api", "internal/cli", "internal/kube", "internal/lint", "internal/report", "internal/rollout"}, "shows what a Rollout would do, and makes it"},
 	{"internal/cli/eject", []string{"api", "internal/cli", "internal/kube", "internal/rollout"}, "works when the controller is gone"},

@@ -53,7 +53,7 @@ func Manifest(o Options) (string, error) {
 	} else {
 		names = append(names, "controller/rights-of-one-namespace.yaml")
 	}
-	names = append(names, "controller/controller.yaml")
+	names = append(names, "controller/roles.yaml", "controller/controller.yaml")
 	var out strings.Builder
 	for i, name := range names {
 		text, err := files.ReadFile(name)

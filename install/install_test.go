@@ -34,7 +34,7 @@ func TestManifest_HoldsEverythingAndNoOpenName(t *testing.T) {
 		if has := slices.Contains(kinds, "MutatingAdmissionPolicy"); has == o.WithoutPolicies {
 			t.Errorf("%+v: policies %v", o, has)
 		}
-		if has := slices.Contains(kinds, "ClusterRole"); has == (o.Watch != "") {
+		if has := slices.Contains(kinds, "ClusterRoleBinding"); has == (o.Watch != "") {
 			t.Errorf("%+v: rights in all of the cluster: %v", o, has)
 		}
 	}

@@ -3,8 +3,12 @@ package kube
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/spf13/pflag"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -67,6 +71,21 @@ func (c *Connection) Config() (*rest.Config, string, error) {
 		}
 	}
 	return config, namespace, nil
+}
+
+// ServesPolicies tells whether the cluster serves the policies that hold a changed template and let pods drain: Kubernetes does since 1.36.
+func ServesPolicies(config *rest.Config) (bool, error) {
+	config = rest.CopyConfig(config)
+	config.Timeout = 5 * time.Second
+	asking, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return false, err
+	}
+	served, err := asking.ServerResourcesForGroupVersion("admissionregistration.k8s.io/v1")
+	if err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	return slices.ContainsFunc(served.APIResources, func(r metav1.APIResource) bool { return r.Name == "mutatingadmissionpolicies" }), nil
 }
 
 // Connect returns a client that reads from the API server itself, and the namespace that is meant.
