@@ -88,14 +88,17 @@ const (
 	// LabelPinned on a Service holds the hash that its selector is pinned to. EndpointSlices inherit it from the Service that they were
 	// computed from, and so tell which selector they follow.
 	LabelPinned = Group + "/pinned"
-	// AnnotationHeld on a Deployment: it does not move but by our hand.
-	AnnotationHeld = Group + "/held"
-	// AnnotationRelease lets one write through the guard: a Deployment's generation, or a Service's resourceVersion.
-	AnnotationRelease = Group + "/release"
 	// AnnotationRoute on a route object of the user says that it is divided, by which Rollout, and what the user wrote in its place.
 	AnnotationRoute = Group + "/route"
 	// LabelRollout on what is made beside the user's objects names its Rollout.
 	LabelRollout = Group + "/rollout"
+	// LabelHeld on a Deployment: it does not move but by our hand. A label and not an annotation: Kubernetes copies annotations to ReplicaSets.
+	LabelHeld = Group + "/held"
+	// AnnotationStrategy on a held Deployment is the strategy that its user wrote meanwhile: type, maxSurge and maxUnavailable.
+	AnnotationStrategy = Group + "/strategy"
+	// ReleaseManager begins the name of the field manager whose write the policies let through. What it was checked at follows: a
+	// Deployment's generation, or a Service's resourceVersion. So nothing of it stays in the object.
+	ReleaseManager = "gapless-release-"
 	// AnnotationOrders on a Rollout is a JSON list of what people ordered and nobody has answered yet.
 	AnnotationOrders = Group + "/orders"
 	// Finalizer is on a Rollout only while a revision is under way.

@@ -45,6 +45,9 @@ type RolloutStatus struct {
 	// BreakGlass is what to type should Gapless be gone and the Deployment be held: it gives the Deployment back as its template stands.
 	// +optional
 	BreakGlass string `json:"breakGlass,omitempty"`
+	// Failure is what a version that was taken back had to say, until another revision begins.
+	// +optional
+	Failure *Failure `json:"failure,omitempty"`
 	// Conditions, by type. Their types and reasons are listed in the reference.
 	// +optional
 	// +listType=map
@@ -77,6 +80,21 @@ type VersionStatus struct {
 	// UID of its ReplicaSet.
 	// +optional
 	UID string `json:"uid,omitempty"`
+}
+
+// Failure is why a version did not come up: one pod speaks for all.
+type Failure struct {
+	// Hash of the version.
+	Hash string `json:"hash"`
+	// Pod that speaks for all, and its container that is to blame.
+	Pod string `json:"pod"`
+	// +optional
+	Container string `json:"container,omitempty"`
+	// Message is one sentence: the image that could not be pulled, the exit code, the answer of the health check.
+	Message string `json:"message"`
+	// Log holds the container's last lines, 20 and 2 KiB at most. Empty where there is none, or where the controller may not read logs.
+	// +optional
+	Log string `json:"log,omitempty"`
 }
 
 // Adopted tells the pods of the Deployment from others.

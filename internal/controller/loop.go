@@ -46,9 +46,15 @@ type Loop struct {
 
 	// Settled is called after each look that decided nothing new.
 	Settled func()
+	// Late is how long a change of the state may stay unsaved that costs only time if it is lost. Default: every change is saved at once.
+	Late time.Duration
 
 	// last is the newest look that was decided on, kept beside the saved state, which is not written for it alone.
 	last time.Time
+	// unsaved is what was decided since the state was saved as base, from the time since on.
+	unsaved *rollout.State
+	base    rollout.State
+	since   time.Time
 }
 
 // retry bounds the back-off after an error: it doubles from the first to the last.
@@ -117,6 +123,12 @@ func (l *Loop) look(ctx context.Context) (Seen, rollout.Decision, error) {
 	if err != nil {
 		return seen, rollout.Decision{}, fmt.Errorf("observe %s: %w", seen.Plan.App, err)
 	}
+	saved := seen.State
+	if l.unsaved != nil && same(saved, l.base) {
+		seen.State = *l.unsaved
+	} else {
+		l.unsaved = nil
+	}
 	state := seen.State
 	if state.LookedAt.Before(l.last) {
 		state.LookedAt = l.last
@@ -129,7 +141,8 @@ func (l *Loop) look(ctx context.Context) (Seen, rollout.Decision, error) {
 	l.last = d.State.LookedAt
 
 	// Saved first: a crash after it repeats the actions, a crash before it repeats the decision. Neither does anything else.
-	if !same(seen.State, d.State) {
+	if !l.mayWait(saved, &d, seen.Snapshot.Now) {
+		l.unsaved = nil
 		if err := l.Platform.Save(ctx, d.State); err != nil {
 			return seen, d, fmt.Errorf("save the state of %s: %w", seen.Plan.App, err)
 		}
@@ -141,9 +154,36 @@ func (l *Loop) look(ctx context.Context) (Seen, rollout.Decision, error) {
 	return seen, d, err
 }
 
-// apply stops at the first error: an action may stand on the one before it.
+// mayWait tells whether a decision's state need not be saved now: it is saved, or what is new in it may be lost. Then it is kept here, and
+// there is a look in time.
+func (l *Loop) mayWait(saved rollout.State, d *rollout.Decision, now time.Time) bool {
+	if same(saved, d.State) {
+		l.unsaved = nil
+		return true
+	}
+	if l.Late <= 0 || !same(saved.Essence(), d.State.Essence()) {
+		return false
+	}
+	if l.unsaved == nil {
+		l.base, l.since = saved, now
+	}
+	due := l.since.Add(l.Late)
+	if !now.Before(due) {
+		return false
+	}
+	l.unsaved = new(d.State)
+	if d.LookAgain.IsZero() || due.Before(d.LookAgain) {
+		d.LookAgain = due
+	}
+	return true
+}
+
+// apply stops at the first error: an action may stand on the one before it. It begins none after ctx has ended.
 func (l *Loop) apply(ctx context.Context, app string, actions []rollout.Action) error {
 	for _, a := range actions {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err := l.Platform.Apply(ctx, a); err != nil {
 			return fmt.Errorf("%s of %s %s: %w", a.Kind, app, a.Version, err)
 		}

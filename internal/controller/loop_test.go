@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -240,6 +241,56 @@ func TestRecord_TellsARevisionFromBeginToEnd(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff([]string{"ann: promote: on to step 2"}, by); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// words is an engine that changes only what it says, once for each look.
+func words(p *paper) func(rollout.Plan, rollout.State, rollout.Snapshot) rollout.Decision {
+	return func(_ rollout.Plan, s rollout.State, seen rollout.Snapshot) rollout.Decision {
+		s.LookedAt = seen.Now
+		if n := len(p.did); n < 4 {
+			s.Message = fmt.Sprint(n)
+		}
+		return rollout.Decision{State: s}
+	}
+}
+
+func TestLoop_WhatIsOnlySaidIsSavedLate(t *testing.T) {
+	p := &paper{}
+	run(t, &Loop{Platform: p, Decide: words(p), Late: 5 * time.Second}, func(chan<- struct{}) {
+		if slices.Contains(p.did, "save") {
+			t.Errorf("words were saved at once: %v", p.did)
+		}
+		time.Sleep(4 * time.Second)
+		synctest.Wait()
+		if slices.Contains(p.did, "save") {
+			t.Errorf("words were saved early: %v", p.did)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if p.seen.State.Message == "" {
+			t.Error("words were never saved")
+		}
+		saves := 0
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		for _, did := range p.did {
+			if did == "save" {
+				saves++
+			}
+		}
+		if saves != 1 {
+			t.Errorf("%d saves", saves)
+		}
+	})
+}
+
+func TestLoop_WhatIsMoreThanWordsIsSavedAtOnce(t *testing.T) {
+	p := &paper{}
+	run(t, &Loop{Platform: p, Decide: count(2), Late: time.Hour}, func(chan<- struct{}) {})
+	want := []string{"observe", "save", "scale", "route", "observe", "save", "scale", "route", "observe", "observe"}
+	if diff := cmp.Diff(want, p.did); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -3,8 +3,13 @@ package kube
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -27,6 +32,11 @@ func managed(l *look) string {
 		return v1alpha1.ManagedByPause
 	}
 	return v1alpha1.ManagedByPolicy
+}
+
+func pausedNow(deploy *unstructured.Unstructured) bool {
+	paused, _, _ := unstructured.NestedBool(deploy.Object, "spec", "paused")
+	return paused
 }
 
 func pausedAtRest(deploy *unstructured.Unstructured) bool {
@@ -59,6 +69,9 @@ func (a *App) adopt(ctx context.Context, l *look) error {
 	if err := a.routable(ctx, l); err != nil {
 		return err
 	}
+	if err := a.strangers(ctx, l); err != nil {
+		return err
+	}
 	if l.deploy.GetLabels()[v1alpha1.LabelManaged] != managed(l) && !held(l.deploy) {
 		if err := a.patchDeploy(ctx, l, label(l.deploy, managed(l))); err != nil {
 			return fmt.Errorf("adopt %s: %w", l.deploy.GetName(), err)
@@ -81,47 +94,91 @@ func (a *App) adopt(ctx context.Context, l *look) error {
 
 // alone refuses what another Rollout has already.
 func (a *App) alone(ctx context.Context, l *look) error {
-	var all v1alpha1.RolloutList
-	if err := a.Client.List(ctx, &all, client.InNamespace(a.Key.Namespace)); err != nil {
+	rollouts := func() *v1alpha1.RolloutList { return &v1alpha1.RolloutList{} }
+	lists, err := find(ctx, a, rollouts, byTarget, l.rollout.Target())
+	if err != nil {
 		return err
 	}
-	for i := range all.Items {
-		o := &all.Items[i]
-		if o.Name == a.Key.Name || o.DeletionTimestamp != nil || !before(o, l.rollout) {
-			continue
-		}
+	for o := range a.others(l, lists) {
 		if o.Target() == l.rollout.Target() {
 			return a.refuse(ctx, l, v1alpha1.ReasonTargetTaken, "Rollout %s rolls Deployment %s already; delete one of the two", o.Name, o.Target())
 		}
-		if same(o.Spec.Traffic, l.rollout.Spec.Traffic) {
+	}
+	if lists, err = find(ctx, a, rollouts, byRoute, routeKey(l.rollout.Spec.Traffic)); err != nil {
+		return err
+	}
+	for o := range a.others(l, lists) {
+		if key := routeKey(o.Spec.Traffic); key != "" && key == routeKey(l.rollout.Spec.Traffic) {
 			r, name, err := routerOf(o.Spec.Traffic)
 			if err != nil {
 				return err
 			}
 			return a.refuse(ctx, l, v1alpha1.ReasonRouteTaken, "%s: Rollout %s divides %s %s already; give each app a route object of its own", r.field, o.Name, r.kind.Kind, name)
 		}
-		if ad := o.Status.Adopted; ad != nil {
-			for _, s := range l.pins.Services {
-				if leadsTo(s, ad.MatchLabels) {
-					return a.refuse(ctx, l, v1alpha1.ReasonServiceShared, "Service %s leads to the pods of Rollout %s too: to pin it would cut those off; name others in spec.services", s.Name, o.Name)
-				}
+	}
+	for _, s := range l.pins.Services {
+		if lists, err = find(ctx, a, rollouts, byAdopted, pairOf(s.Spec.Selector)); err != nil {
+			return err
+		}
+		for o := range a.others(l, lists) {
+			if ad := o.Status.Adopted; ad != nil && leadsTo(s, ad.MatchLabels) {
+				return a.refuse(ctx, l, v1alpha1.ReasonServiceShared, "Service %s leads to the pods of Rollout %s too: to pin it would cut those off; name others in spec.services", s.Name, o.Name)
 			}
 		}
 	}
 	return nil
 }
 
-// same tells whether two Rollouts name the same route object.
-func same(x, y *v1alpha1.Traffic) bool {
-	if x == nil || y == nil {
-		return false
+// routeKey is the same for two Rollouts that name the same route object, and "" for one that names none.
+func routeKey(t *v1alpha1.Traffic) string {
+	if t == nil {
+		return ""
 	}
-	of, name, err := routerOf(x)
+	r, name, err := routerOf(t)
 	if err != nil {
-		return false
+		return ""
 	}
-	other, otherName, err := routerOf(y)
-	return err == nil && of.field == other.field && name == otherName
+	return r.field + " " + name
+}
+
+// strangers refuses a Service that leads to pods of others: to pin it would cut those off. Midway it is too late to ask.
+func (a *App) strangers(ctx context.Context, l *look) error {
+	if native(strategyOf(l)) || rollout.Active(l.state.Phase) {
+		return nil
+	}
+	for _, s := range l.pins.Services {
+		for _, slice := range l.pins.Slices[s.Name] {
+			for _, e := range slice.Endpoints {
+				if e.TargetRef == nil || e.TargetRef.Kind != "Pod" || l.pins.Version(e.TargetRef.Name) != "" {
+					continue
+				}
+				var p corev1.Pod
+				err := a.Client.Get(ctx, types.NamespacedName{Namespace: a.Key.Namespace, Name: e.TargetRef.Name}, &p)
+				if apierrors.IsNotFound(err) || err == nil && (p.DeletionTimestamp != nil || deploymentOfPod(&p) == l.deploy.GetName()) {
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				return a.refuse(ctx, l, v1alpha1.ReasonServiceShared, "Service %s leads to pod %s too, which is not of Deployment %s: to pin it would cut that off; name others in spec.services", s.Name, p.Name, l.deploy.GetName())
+			}
+		}
+	}
+	return nil
+}
+
+// others are the Rollouts that were there before this one.
+func (a *App) others(l *look, lists []*v1alpha1.RolloutList) iter.Seq[*v1alpha1.Rollout] {
+	return func(yield func(*v1alpha1.Rollout) bool) {
+		for _, list := range lists {
+			for i := range list.Items {
+				o := &list.Items[i]
+				if o.Name != a.Key.Name && o.DeletionTimestamp == nil && before(o, l.rollout) && !yield(o) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func before(x, y *v1alpha1.Rollout) bool {
@@ -148,8 +205,20 @@ func (a *App) prove(ctx context.Context, l *look) error {
 	if a.proved = held(tried); a.proved {
 		return nil
 	}
+	// The API server hears of a new policy, and of the label, a moment after they were written.
+	if a.doubted.IsZero() {
+		a.doubted = a.now()
+	}
+	if a.now().Sub(a.doubted) < slowPolicy {
+		return errNotHeld
+	}
 	return a.patchDeploy(ctx, l, label(l.deploy, v1alpha1.ManagedByPause))
 }
+
+// slowPolicy is how long a policy may take to be in force.
+const slowPolicy = 8 * time.Second
+
+var errNotHeld = errors.New("a dry run was not held by the policy gapless-guard yet")
 
 func (a *App) guardCondition(l *look) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionGuarded, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonProven, Message: "a changed template is held by the policy gapless-guard"}
@@ -171,16 +240,22 @@ func (l *look) unguarded() bool {
 }
 
 func held(deploy *unstructured.Unstructured) bool {
-	_, ok := deploy.GetAnnotations()[v1alpha1.AnnotationHeld]
+	_, ok := deploy.GetLabels()[v1alpha1.LabelHeld]
 	return ok
 }
 
 // patchDeploy merges into the Deployment as it was seen, or fails with a conflict.
-func (a *App) patchDeploy(ctx context.Context, l *look, change map[string]any) error {
-	return a.patch(ctx, l.deploy, change)
+func (a *App) patchDeploy(ctx context.Context, l *look, change map[string]any, opts ...client.PatchOption) error {
+	written, err := a.patch(ctx, l.deploy, change, opts...)
+	if err == nil {
+		l.deploy = written
+	}
+	return err
 }
 
-func (a *App) patch(ctx context.Context, o *unstructured.Unstructured, change map[string]any) error {
+// patch merges into an object as it was seen, or fails with a conflict. The object itself may be the cache's and is left alone; what was
+// written is returned.
+func (a *App) patch(ctx context.Context, o *unstructured.Unstructured, change map[string]any, opts ...client.PatchOption) (*unstructured.Unstructured, error) {
 	metadata, _ := change["metadata"].(map[string]any)
 	if metadata == nil {
 		metadata = map[string]any{}
@@ -189,13 +264,15 @@ func (a *App) patch(ctx context.Context, o *unstructured.Unstructured, change ma
 	change["metadata"] = metadata
 	body, err := json.Marshal(change)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	written := o.DeepCopy()
-	if err := a.Client.Patch(ctx, written, client.RawPatch(types.MergePatchType, body)); err != nil {
-		return err
+	if err := a.Client.Patch(ctx, written, client.RawPatch(types.MergePatchType, body), opts...); err != nil {
+		return nil, err
 	}
 	a.wrote.note(written)
-	written.DeepCopyInto(o)
-	return nil
+	return written, nil
 }
+
+// released has the policies let a write through that was decided on what was seen at that generation or version.
+func released(at string) client.PatchOption { return client.FieldOwner(v1alpha1.ReleaseManager + at) }

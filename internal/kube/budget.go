@@ -15,7 +15,40 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/rollout"
 )
+
+// budgets are the PodDisruptionBudgets that speak of the app's pods.
+type budgets struct {
+	theirs []*policyv1.PodDisruptionBudget
+	ours   *policyv1.PodDisruptionBudget
+	behind bool // the cache does not show what we wrote yet
+}
+
+func (a *App) lookAtBudgets(ctx context.Context, l *look) (budgets, error) {
+	var b budgets
+	lists, err := find(ctx, a, func() *policyv1.PodDisruptionBudgetList { return &policyv1.PodDisruptionBudgetList{} }, byPair, append(pairsOf(l.podLabels()), anyPod)...)
+	if err != nil {
+		return b, err
+	}
+	seen := map[string]bool{}
+	for _, list := range lists {
+		for i := range list.Items {
+			o := &list.Items[i]
+			selector, err := metav1.LabelSelectorAsSelector(o.Spec.Selector)
+			switch {
+			case metav1.IsControlledBy(o, l.rollout):
+				b.ours = o
+			case err == nil && !selector.Empty() && selector.Matches(labels.Set(l.podLabels())):
+				b.theirs = append(b.theirs, o)
+			}
+			seen[nameOf(o)] = true
+			b.behind = a.wrote.behind(o) || b.behind
+		}
+	}
+	b.behind = a.wrote.missing("*v1.PodDisruptionBudget", seen) != "" || b.behind
+	return b, nil
+}
 
 // protect keeps a drained node from evicting all that serves while two versions stand. A PodDisruptionBudget counts the pods of both, and
 // expects those of one; an idle candidate beside stable would make it allow the eviction of stable. So for that time the user's
@@ -25,91 +58,98 @@ func (a *App) protect(ctx context.Context, l *look) error {
 	if l.rollout.Status.Kept == nil {
 		return nil
 	}
-	var all policyv1.PodDisruptionBudgetList
-	if err := a.Client.List(ctx, &all, client.InNamespace(a.Key.Namespace)); err != nil {
+	b, err := a.lookAtBudgets(ctx, l)
+	if err != nil {
 		return err
 	}
-	podLabels, _, _ := unstructured.NestedStringMap(l.deploy.Object, "spec", "template", "metadata", "labels")
-	var theirs []*policyv1.PodDisruptionBudget
-	var ours *policyv1.PodDisruptionBudget
-	seen := map[string]bool{}
-	for i := range all.Items {
-		b := &all.Items[i]
-		selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
-		switch {
-		case metav1.IsControlledBy(b, l.rollout):
-			ours = b
-		case err == nil && !selector.Empty() && selector.Matches(labels.Set(podLabels)):
-			theirs = append(theirs, b)
-		}
-		seen[nameOf(b)] = true
-		if a.wrote.behind(b) {
-			l.undisturbed = false
-		}
-	}
-	if a.wrote.missing("*v1.PodDisruptionBudget", seen) != "" || !l.undisturbed {
+	if b.behind {
 		l.undisturbed = false
 		return nil // the cache shows what we wrote in a moment, and that is another look
 	}
-	switch active := l.active(); {
-	case len(theirs) == 1:
-		return a.lend(ctx, l, theirs[0], len(active) > 1)
-	case len(theirs) > 1:
-		return nil // every eviction fails as it is
-	case len(active) > 1 && ours == nil:
+	switch two := len(l.active()) > 1; {
+	case b.ours != nil && (!two || len(b.theirs) > 0):
 		l.undisturbed = false
-		return a.createBudget(ctx, l)
-	case len(active) > 1 && ours.Spec.MinAvailable.IntValue() != l.allButOne():
-		l.undisturbed = false
-		return a.setBudget(ctx, ours, policyv1.PodDisruptionBudgetSpec{MinAvailable: new(intstr.FromInt32(int32(l.allButOne())))})
-	case len(active) <= 1 && ours != nil:
-		l.undisturbed = false
-		if err := client.IgnoreNotFound(a.Client.Delete(ctx, ours, client.Preconditions{UID: &ours.UID})); err != nil {
+		if err := client.IgnoreNotFound(a.Client.Delete(ctx, b.ours, client.Preconditions{UID: &b.ours.UID})); err != nil {
 			return err
 		}
-		a.wrote.deleted(ours)
+		a.wrote.deleted(b.ours)
+	case len(b.theirs) == 1:
+		return a.lend(ctx, l, b.theirs[0], two)
+	case len(b.theirs) > 1 || !two:
+		return nil // with two of them every eviction fails as it is
+	case b.ours == nil:
+		l.undisturbed = false
+		return a.createBudget(ctx, l)
+	case l.moves(b.ours.Spec.MinAvailable):
+		l.undisturbed = false
+		return a.setBudget(ctx, b.ours, l.allButOne())
 	}
 	return nil
 }
 
-// allButOne of the pods that are asked for.
-func (l *look) allButOne() int {
+// allButOne of the pods that are asked for may not be evicted.
+func (l *look) allButOne() policyv1.PodDisruptionBudgetSpec {
 	total := 0
 	for _, s := range l.sets {
 		total += s.replicas
 	}
-	return max(0, total-1)
+	return policyv1.PodDisruptionBudgetSpec{MinAvailable: new(intstr.FromInt32(int32(max(0, total-1))))}
+}
+
+// moves tells whether a budget of ours is to change. It rises at once, and is lowered only when the rollout rests: while it moves there are
+// fewer pods for a moment again and again, and none need be evicted in that moment.
+func (l *look) moves(has *intstr.IntOrString) bool {
+	want := l.allButOne().MinAvailable.IntValue()
+	if has == nil || want > has.IntValue() {
+		return true
+	}
+	return want < has.IntValue() && (l.state.Stands || l.state.Paused != nil || l.state.Phase == rollout.Held)
 }
 
 // lend sets the user's budget for the time of two versions, and back.
 func (a *App) lend(ctx context.Context, l *look, b *policyv1.PodDisruptionBudget, two bool) error {
-	kept := map[string]policyv1.PodDisruptionBudgetSpec{}
-	if raw := l.rollout.Status.Kept.Disruption; raw != nil {
-		if err := json.Unmarshal(raw.Raw, &kept); err != nil {
-			return err
-		}
-	}
+	kept := keptBudgets(l.rollout.Status.Kept)
 	original, has := kept[b.Name]
-	if !has {
-		if !two {
+	lent, known := a.lent[b.Name]
+	switch {
+	case !two && !has:
+		return nil
+	case !two:
+		if sameBudget(original, b.Spec) {
 			return nil
 		}
-		kept[b.Name] = policyv1.PodDisruptionBudgetSpec{MinAvailable: b.Spec.MinAvailable, MaxUnavailable: b.Spec.MaxUnavailable}
+		l.undisturbed = false
+		return a.setBudget(ctx, b, original)
+	case !has, known && !sameBudget(lent, b.Spec) && !sameBudget(original, b.Spec): // new to us, or its user has changed it meanwhile
+		kept[b.Name] = limits(b.Spec)
 		raw, err := json.Marshal(kept)
 		if err != nil {
 			return err
 		}
+		delete(a.lent, b.Name)
 		return a.status(ctx, l, func(st *v1alpha1.RolloutStatus) { st.Kept.Disruption = &runtime.RawExtension{Raw: raw} })
 	}
-	want := original
-	if two {
-		want = policyv1.PodDisruptionBudgetSpec{MinAvailable: new(intstr.FromInt32(int32(l.allButOne())))}
+	if b.Spec.MaxUnavailable == nil && !sameBudget(original, b.Spec) && !l.moves(b.Spec.MinAvailable) {
+		return nil
 	}
-	if equality.Semantic.DeepEqual(want.MinAvailable, b.Spec.MinAvailable) && equality.Semantic.DeepEqual(want.MaxUnavailable, b.Spec.MaxUnavailable) {
+	if a.lent == nil {
+		a.lent = map[string]policyv1.PodDisruptionBudgetSpec{}
+	}
+	a.lent[b.Name] = l.allButOne()
+	if sameBudget(a.lent[b.Name], b.Spec) {
 		return nil
 	}
 	l.undisturbed = false
-	return a.setBudget(ctx, b, want)
+	return a.setBudget(ctx, b, a.lent[b.Name])
+}
+
+// limits of a budget, without its selector.
+func limits(s policyv1.PodDisruptionBudgetSpec) policyv1.PodDisruptionBudgetSpec {
+	return policyv1.PodDisruptionBudgetSpec{MinAvailable: s.MinAvailable, MaxUnavailable: s.MaxUnavailable}
+}
+
+func sameBudget(a, b policyv1.PodDisruptionBudgetSpec) bool {
+	return equality.Semantic.DeepEqual(limits(a), limits(b))
 }
 
 func (a *App) setBudget(ctx context.Context, b *policyv1.PodDisruptionBudget, want policyv1.PodDisruptionBudgetSpec) error {
@@ -120,10 +160,11 @@ func (a *App) setBudget(ctx context.Context, b *policyv1.PodDisruptionBudget, wa
 	if err != nil {
 		return err
 	}
-	if err := a.Client.Patch(ctx, b, client.RawPatch(types.MergePatchType, body)); err != nil {
+	written := b.DeepCopy()
+	if err := a.Client.Patch(ctx, written, client.RawPatch(types.MergePatchType, body)); err != nil {
 		return err
 	}
-	a.wrote.note(b)
+	a.wrote.note(written)
 	return nil
 }
 
@@ -134,13 +175,12 @@ func (a *App) createBudget(ctx context.Context, l *look) error {
 	}
 	b := &policyv1.PodDisruptionBudget{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: shadowName(l.rollout), Namespace: a.Key.Namespace, Labels: map[string]string{"app.kubernetes.io/managed-by": "gapless"},
+			Name: budgetName(l.rollout), Namespace: a.Key.Namespace, Labels: map[string]string{"app.kubernetes.io/managed-by": "gapless"},
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(l.rollout, v1alpha1.GroupVersion.WithKind("Rollout"))},
 		},
-		Spec: policyv1.PodDisruptionBudgetSpec{
-			MinAvailable: new(intstr.FromInt32(int32(l.allButOne()))), Selector: &metav1.LabelSelector{MatchLabels: matchLabels},
-		},
+		Spec: l.allButOne(),
 	}
+	b.Spec.Selector = &metav1.LabelSelector{MatchLabels: matchLabels}
 	if err := a.Client.Create(ctx, b); err != nil {
 		return err
 	}

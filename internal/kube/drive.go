@@ -40,10 +40,14 @@ func (a *App) scale(ctx context.Context, v rollout.Version, n int) error {
 			}
 		}
 	}
-	if s, stands = l.set(v); !stands || s.replicas == n {
+	switch {
+	case !stands:
+		return a.make(ctx, l, v, n)
+	case s.replicas == n:
 		return nil
 	}
-	return a.patch(ctx, s.Unstructured, map[string]any{"spec": map[string]any{"replicas": n}})
+	_, err := a.patch(ctx, s.Unstructured, map[string]any{"spec": map[string]any{"replicas": n}})
+	return err
 }
 
 // A step of the way to two versions that Kubernetes leaves alone. see tells whether it is seen to be so; if not, it has been asked for.
@@ -56,10 +60,8 @@ type step struct {
 var twoVersions = []step{
 	{"mark the Rollout", (*App).marked},
 	{"hold the Deployment", (*App).holds},
-	{"show both versions in a Service", (*App).shows},
+	{"show the candidate in a Service", (*App).shows},
 	{"lead each version by a Service of its own", (*App).leads},
-	{"make the ReplicaSet", (*App).made},
-	{"have the ReplicaSet recognised", (*App).stamped},
 	{"strip the ReplicaSets of their desired count", (*App).stripped},
 	{"set the strategy aside", (*App).recreates},
 }
@@ -85,44 +87,42 @@ func (a *App) holds(ctx context.Context, l *look, _ rollout.Version) (bool, erro
 		return true, nil
 	}
 	return false, a.patchDeploy(ctx, l, map[string]any{
-		"metadata": map[string]any{"annotations": map[string]any{v1alpha1.AnnotationHeld: "true"}},
+		"metadata": map[string]any{"labels": map[string]any{v1alpha1.LabelHeld: "true"}},
 		"spec":     map[string]any{"paused": true},
 	})
 }
 
-// shows: a headless Service of ours selects the pods of both versions. A pod in its slices is known to whoever computes slices,
-// so a pin to its version finds it there.
-func (a *App) shows(ctx context.Context, l *look, candidate rollout.Version) (bool, error) {
-	if len(l.pins.Services) == 0 {
+// shows: a Service of ours leads to the candidate. A pod in its slices is known to whoever computes slices, so a pin to the candidate
+// finds it there. And people can look at the candidate by it.
+func (a *App) shows(ctx context.Context, l *look, v rollout.Version) (bool, error) {
+	if len(l.pins.Services) == 0 || v != l.state.Candidate || l.weighted != nil && !l.previewed() { // a router's twins show it
 		return true, nil
 	}
-	if l.shadow == nil {
-		selector, _, _ := unstructured.NestedStringMap(l.deploy.Object, "spec", "selector", "matchLabels")
-		if len(selector) == 0 {
-			return true, nil // only matchExpressions: no Service can select by them
+	if l.preview != nil {
+		if l.preview.Spec.Selector[service.HashKey] == string(v) {
+			return true, nil
 		}
-		if err := a.create(ctx, l, &corev1.Service{
-			ObjectMeta: metav1.ObjectMeta{Name: shadowName(l.rollout)},
-			Spec:       corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Selector: selector},
-		}); err != nil {
-			return false, err
-		}
+		return false, a.dismiss(ctx, l.preview) // of a candidate that was given up
 	}
-	if l.preview == nil && strategyOf(l) == rollout.BlueGreen && candidate == l.state.Candidate {
-		first := l.pins.Services[0]
-		selector := maps.Clone(first.Spec.Selector)
-		selector[service.HashKey] = string(candidate)
-		p := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: previewName(l.rollout)}, Spec: corev1.ServiceSpec{Selector: selector}}
-		for _, port := range first.Spec.Ports {
-			p.Spec.Ports = append(p.Spec.Ports, corev1.ServicePort{
-				Name: port.Name, Protocol: port.Protocol, AppProtocol: port.AppProtocol, Port: port.Port, TargetPort: port.TargetPort,
-			})
-		}
-		if err := a.create(ctx, l, p); err != nil {
-			return false, err
-		}
+	first := l.pins.Services[0]
+	selector := maps.Clone(first.Spec.Selector)
+	selector[service.HashKey] = string(v)
+	p := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: previewName(l.rollout)}, Spec: corev1.ServiceSpec{Selector: selector}}
+	for _, port := range first.Spec.Ports {
+		p.Spec.Ports = append(p.Spec.Ports, corev1.ServicePort{
+			Name: port.Name, Protocol: port.Protocol, AppProtocol: port.AppProtocol, Port: port.Port, TargetPort: port.TargetPort,
+		})
 	}
-	return true, nil
+	if len(p.Spec.Ports) == 0 {
+		p.Spec.ClusterIP = corev1.ClusterIPNone
+	}
+	return true, a.create(ctx, l, p)
+}
+
+// previewed tells whether people wait at a preview.
+func (l *look) previewed() bool {
+	s := l.rollout.Spec.Strategy
+	return s != nil && s.BlueGreen != nil
 }
 
 // create makes a Service of ours, which goes with the Rollout.
@@ -140,27 +140,41 @@ func (a *App) create(ctx context.Context, l *look, s *corev1.Service) error {
 	return err
 }
 
-// made: the version has a ReplicaSet, without pods at first.
-func (a *App) made(ctx context.Context, l *look, v rollout.Version) (bool, error) {
-	if _, stands := l.set(v); stands {
-		return true, nil
-	}
+// make creates the ReplicaSet of a version. Kubernetes must take it for the Deployment's own before it gets any traffic: see recognised.
+func (a *App) make(ctx context.Context, l *look, v rollout.Version, n int) error {
 	if v != l.wanted {
-		return false, fmt.Errorf("nothing is left of version %s, and the template is another one", v)
+		return fmt.Errorf("nothing is left of version %s, and the template is another one", v)
 	}
-	rs := l.newSet(v)
+	rs := l.newSet(v, n)
 	err := a.Client.Create(ctx, rs)
 	if apierrors.IsAlreadyExists(err) {
-		return false, fmt.Errorf("ReplicaSet %s is not of this template: delete it, then Gapless goes on: %w", rs.GetName(), err)
+		return a.clash(ctx, l, rs, v)
 	}
 	if err == nil {
 		a.wrote.note(rs)
 	}
-	return false, err
+	return err
+}
+
+// clash finds out whose ReplicaSet has the name. If it is not of this Deployment and template, the version gets another name.
+func (a *App) clash(ctx context.Context, l *look, rs *unstructured.Unstructured, v rollout.Version) error {
+	there := &unstructured.Unstructured{}
+	there.SetGroupVersionKind(replicaSetKind)
+	if err := a.Client.Get(ctx, client.ObjectKeyFromObject(rs), there); err != nil {
+		return err
+	}
+	if owner := metav1.GetControllerOf(there); owner != nil && owner.UID == l.deploy.GetUID() {
+		return fmt.Errorf("ReplicaSet %s is there already and is on its way out", rs.GetName())
+	}
+	if a.taken == nil {
+		a.taken = map[rollout.Version]bool{}
+	}
+	a.taken[v] = true
+	return fmt.Errorf("ReplicaSet %s is not ours: the version gets another name", rs.GetName())
 }
 
 // newSet is the ReplicaSet as the native controller would make it of the template, but for the name of its hash.
-func (l *look) newSet(v rollout.Version) *unstructured.Unstructured {
+func (l *look) newSet(v rollout.Version, n int) *unstructured.Unstructured {
 	template, _, _ := unstructured.NestedMap(l.deploy.Object, "spec", "template")
 	_ = unstructured.SetNestedField(template, string(v), "metadata", "labels", hashLabel)
 	podLabels, _, _ := unstructured.NestedStringMap(template, "metadata", "labels")
@@ -168,7 +182,7 @@ func (l *look) newSet(v rollout.Version) *unstructured.Unstructured {
 	_ = unstructured.SetNestedField(selector, string(v), "matchLabels", hashLabel)
 
 	rs := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
-		"replicas": int64(0), "selector": selector, "template": template,
+		"replicas": int64(n), "selector": selector, "template": template,
 	}}}
 	if n, ok, _ := unstructured.NestedInt64(l.deploy.Object, "spec", "minReadySeconds"); ok {
 		_ = unstructured.SetNestedField(rs.Object, n, "spec", "minReadySeconds")
@@ -184,16 +198,8 @@ func (l *look) newSet(v rollout.Version) *unstructured.Unstructured {
 	return rs
 }
 
-// stamped: the native controller takes the ReplicaSet for the one of the template. If it did not, it would make another one at the
-// end, and roll everything to that.
-func (a *App) stamped(_ context.Context, l *look, v rollout.Version) (bool, error) {
-	s, stands := l.set(v)
-	if v != l.wanted {
-		return stands, nil // stable, on the way back
-	}
-	return stands && l.recognised(s), nil
-}
-
+// recognised tells whether the native controller takes a ReplicaSet for the one of the template. If it does not, it will make another one
+// at the end, and roll everything to that.
 func (l *look) recognised(s set) bool {
 	observed, _, _ := unstructured.NestedInt64(l.deploy.Object, "status", "observedGeneration")
 	revision := s.GetAnnotations()[revisionAnnotation]
@@ -212,7 +218,7 @@ func (a *App) stripped(ctx context.Context, l *look, v rollout.Version) (bool, e
 			continue
 		}
 		done = false
-		if err := a.patch(ctx, s.Unstructured, map[string]any{"metadata": map[string]any{"annotations": map[string]any{desiredAnnotation: nil, maxAnnotation: nil}}}); err != nil {
+		if _, err := a.patch(ctx, s.Unstructured, map[string]any{"metadata": map[string]any{"annotations": map[string]any{desiredAnnotation: nil, maxAnnotation: nil}}}); err != nil {
 			return false, err
 		}
 	}
@@ -226,7 +232,11 @@ func (a *App) recreates(ctx context.Context, l *look, _ rollout.Version) (bool, 
 		return observed >= l.deploy.GetGeneration(), nil
 	}
 	if l.rollout.Status.Kept == nil {
-		if err := a.status(ctx, l, func(st *v1alpha1.RolloutStatus) { st.Kept = keep(l) }); err != nil {
+		kept, err := a.keep(ctx, l)
+		if err != nil {
+			return false, err
+		}
+		if err := a.status(ctx, l, func(st *v1alpha1.RolloutStatus) { st.Kept = kept }); err != nil {
 			return false, err
 		}
 	}

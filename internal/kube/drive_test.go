@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -142,7 +143,7 @@ func (d *desk) newTemplate() rollout.Version {
 	d.change(deploy, func() {
 		_ = unstructured.SetNestedField(deploy.Object, templateOf("api:2", map[string]any{"app": "api"}), "spec", "template")
 		_ = unstructured.SetNestedField(deploy.Object, true, "spec", "paused")
-		deploy.SetAnnotations(map[string]string{revisionAnnotation: "1", v1alpha1.AnnotationHeld: "true"})
+		deploy.SetLabels(map[string]string{v1alpha1.LabelManaged: "true", v1alpha1.LabelHeld: "true"})
 	})
 	return d.look().Wanted
 }
@@ -156,31 +157,30 @@ func TestScale_MakesRoomForTwoVersionsStepByStep(t *testing.T) {
 	grow := rollout.Action{Kind: rollout.Scale, Version: v, Replicas: 1}
 
 	d.apply(grow)
-	s := d.look().Versions[v]
-	if s.Asked != 0 {
-		t.Fatal("the ReplicaSet was made with pods, before Kubernetes had recognised it")
-	}
-	want := []string{"patch *v1alpha1.Rollout", "create *v1.Service", "create ReplicaSet"}
+	want := []string{"patch *v1alpha1.Rollout", "create *v1.Service", "patch ReplicaSet"}
 	if got := kinds(d.writes); !cmp.Equal(want, got) {
 		t.Error(cmp.Diff(want, got))
 	}
-
+	if text := d.writes[2]; !strings.Contains(text, desiredAnnotation) || !strings.Contains(text, "resourceVersion") {
+		t.Errorf("stable keeps its desired count: %s", text)
+	}
 	d.writes = nil
 	d.apply(grow)
-	if len(d.writes) > 0 {
-		t.Errorf("went on before Kubernetes had stamped the ReplicaSet: %v", d.writes)
+	if len(d.writes) != 1 || !strings.Contains(d.writes[0], "Recreate") || !strings.Contains(d.writes[0], "resourceVersion") {
+		t.Fatalf("want one write of Recreate with a resourceVersion: %v", d.writes)
+	}
+	d.writes = nil
+	d.apply(grow)
+	if got := kinds(d.writes); !cmp.Equal([]string{"create ReplicaSet"}, got) || d.look().Versions[v].Asked != 1 {
+		t.Fatalf("the ReplicaSet was not made with its pod: %v", d.writes)
+	}
+	d.ready(v)
+	if s := d.look().Versions[v]; s.Serving != 0 {
+		t.Error("it may get traffic before Kubernetes has recognised its ReplicaSet")
 	}
 	stamp(d, v)
-
-	for _, want := range []string{desiredAnnotation, "Recreate", `"replicas":1`} {
-		d.writes = nil
-		d.apply(grow)
-		if len(d.writes) != 1 || !strings.Contains(d.writes[0], want) || !strings.Contains(d.writes[0], "resourceVersion") {
-			t.Fatalf("want one write with %s and a resourceVersion: %v", want, d.writes)
-		}
-	}
-	if d.look().Versions[v].Asked != 1 {
-		t.Error("not scaled")
+	if s := d.look().Versions[v]; s.Serving != 1 {
+		t.Errorf("it is recognised and does not serve: %+v", s)
 	}
 	var kept map[string]any
 	if err := json.Unmarshal(d.app.seen.rollout.Status.Kept.Strategy.Raw, &kept); err != nil || kept["type"] != "RollingUpdate" {
@@ -196,12 +196,39 @@ func stamp(d *desk, v rollout.Version) {
 		d.Fatal("no ReplicaSet")
 	}
 	d.change(s.Unstructured, func() {
-		s.SetAnnotations(map[string]string{revisionAnnotation: "2", v1alpha1.AnnotationHeld: "true"})
+		s.SetAnnotations(map[string]string{revisionAnnotation: "2"})
 	})
 	deploy := d.deployment()
 	d.change(deploy, func() {
-		deploy.SetAnnotations(map[string]string{revisionAnnotation: "2", v1alpha1.AnnotationHeld: "true"})
+		deploy.SetAnnotations(map[string]string{revisionAnnotation: "2"})
 	})
+}
+
+// ready is a pod of the version that serves and is listed.
+func (d *desk) ready(v rollout.Version) {
+	d.Helper()
+	s, stands := d.app.seen.set(v)
+	if !stands {
+		d.Fatal("no ReplicaSet")
+	}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: s.GetName() + "-1", Namespace: "shop", Labels: map[string]string{"app": "api", hashLabel: string(v)},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: s.GetName(), UID: s.GetUID(), Controller: ptr.To(true)}},
+		},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
+	}
+	slice := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{Name: "api-preview-1", Namespace: "shop", Labels: map[string]string{
+			discoveryv1.LabelServiceName: "api-preview", discoveryv1.LabelManagedBy: "endpointslice-controller.k8s.io",
+		}},
+		Endpoints: []discoveryv1.Endpoint{{TargetRef: &corev1.ObjectReference{Kind: "Pod", Name: pod.Name}}},
+	}
+	for _, o := range []client.Object{pod, slice} {
+		if err := d.client.Create(d.Context(), o); err != nil {
+			d.Fatal(err)
+		}
+	}
 }
 
 func kinds(writes []string) []string {
@@ -227,7 +254,7 @@ func TestRelease_OfAnOldReadingIsAConflict(t *testing.T) {
 	d := newDesk(t)
 	deploy := d.deployment()
 	d.change(deploy, func() {
-		deploy.SetAnnotations(map[string]string{revisionAnnotation: "1", v1alpha1.AnnotationHeld: "true"})
+		deploy.SetLabels(map[string]string{v1alpha1.LabelManaged: "true", v1alpha1.LabelHeld: "true"})
 		_ = unstructured.SetNestedField(deploy.Object, true, "spec", "paused")
 	})
 	d.look()

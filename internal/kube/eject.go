@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -153,7 +152,8 @@ func breakGlassStep(ctx context.Context, c client.Client, key types.NamespacedNa
 	switch {
 	case s.replicas < l.replicas:
 		say(fmt.Sprintf("%s is to serve with %d pods again", s.GetName(), l.replicas))
-		return false, a.patch(ctx, s.Unstructured, map[string]any{"spec": map[string]any{"replicas": l.replicas}})
+		_, err := a.patch(ctx, s.Unstructured, map[string]any{"spec": map[string]any{"replicas": l.replicas}})
+		return false, err
 	case ready < l.replicas:
 		return false, nil
 	case l.wanted != serving:
@@ -170,7 +170,7 @@ func breakGlassStep(ctx context.Context, c client.Client, key types.NamespacedNa
 	for _, o := range l.active() {
 		if o.version != serving {
 			say(o.GetName() + " is to end")
-			if err := a.patch(ctx, o.Unstructured, map[string]any{"spec": map[string]any{"replicas": 0}}); err != nil {
+			if _, err := a.patch(ctx, o.Unstructured, map[string]any{"spec": map[string]any{"replicas": 0}}); err != nil {
 				return false, err
 			}
 		}
@@ -184,9 +184,9 @@ func breakGlassStep(ctx context.Context, c client.Client, key types.NamespacedNa
 		spec["strategy"] = map[string]any{"type": "RollingUpdate"}
 	}
 	return false, a.patchDeploy(ctx, l, map[string]any{
-		"metadata": map[string]any{"annotations": map[string]any{v1alpha1.AnnotationHeld: nil, v1alpha1.AnnotationRelease: strconv.FormatInt(d.GetGeneration(), 10)}},
+		"metadata": map[string]any{"labels": map[string]any{v1alpha1.LabelHeld: nil}},
 		"spec":     spec,
-	})
+	}, released(generation(d)))
 }
 
 // recall finds the route object that is still divided for a Deployment whose Rollout is gone, by the marks of what was made beside it.
@@ -240,19 +240,8 @@ func (a *App) clear(ctx context.Context, l *look) (bool, error) {
 			return false, err
 		}
 	}
-	_, labelled := l.deploy.GetLabels()[v1alpha1.LabelManaged]
-	_, token := l.deploy.GetAnnotations()[v1alpha1.AnnotationRelease]
-	if labelled || token {
-		change := label(l.deploy, nil)
-		change["metadata"].(map[string]any)["annotations"] = map[string]any{v1alpha1.AnnotationRelease: nil}
-		return false, a.patchDeploy(ctx, l, change)
-	}
-	for _, s := range l.sets {
-		if off := marks(s); off != nil {
-			if err := a.patch(ctx, s.Unstructured, map[string]any{"metadata": map[string]any{"annotations": off}}); err != nil {
-				return false, err
-			}
-		}
+	if _, labelled := l.deploy.GetLabels()[v1alpha1.LabelManaged]; labelled {
+		return false, a.patchDeploy(ctx, l, label(l.deploy, nil))
 	}
 	return l.router.Forget(ctx)
 }

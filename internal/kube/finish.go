@@ -20,32 +20,21 @@ import (
 	"gapless.dev/gapless/internal/rollout"
 )
 
-// taken tells whether anything of the user's objects is not as at rest, or anything of ours still stands.
-func (a *App) taken(l *look) bool {
-	if held(l.deploy) || l.deploy.GetAnnotations()[v1alpha1.AnnotationRelease] != "" || l.rollout.Status.Kept != nil ||
-		l.shadow != nil || l.preview != nil || controllerutil.ContainsFinalizer(l.rollout, v1alpha1.Finalizer) {
-		return true
-	}
+// inHand tells whether anything of the user's objects is not as at rest, or anything of ours still stands.
+func (a *App) inHand(l *look) bool {
 	for _, s := range l.sets {
-		if marks(s) != nil {
+		if copied(s) {
 			return true
 		}
 	}
-	return l.router.Marked()
+	return held(l.deploy) || l.rollout.Status.Kept != nil || l.preview != nil ||
+		l.router.Marked() || controllerutil.ContainsFinalizer(l.rollout, v1alpha1.Finalizer)
 }
 
-// marks are the annotations of ours that Kubernetes copied from the Deployment to a ReplicaSet, as a patch takes them off.
-func marks(s set) map[string]any {
-	var found map[string]any
-	for _, key := range []string{v1alpha1.AnnotationHeld, v1alpha1.AnnotationRelease} {
-		if _, has := s.GetAnnotations()[key]; has {
-			if found == nil {
-				found = map[string]any{}
-			}
-			found[key] = nil
-		}
-	}
-	return found
+// copied tells whether Kubernetes has copied an annotation of ours to a ReplicaSet.
+func copied(s set) bool {
+	_, has := s.GetAnnotations()[v1alpha1.AnnotationStrategy]
+	return has
 }
 
 // release gives the app back as its user wrote it. What was written last goes first; each part is seen before the next.
@@ -60,69 +49,65 @@ func (a *App) release(ctx context.Context, v rollout.Version) error {
 		}
 	}
 	if held(l.deploy) {
-		// Of an app with 0 replicas nothing was ever scaled. Without a ReplicaSet of ours Kubernetes would make one, under another name.
-		for _, see := range []func(*App, context.Context, *look, rollout.Version) (bool, error){(*App).made, (*App).stamped} {
-			if done, err := see(a, ctx, l, v); !done || err != nil {
-				return err
-			}
+		s, stands := l.set(v)
+		if !stands {
+			// Of an app with 0 replicas nothing was ever scaled. Without a ReplicaSet of ours Kubernetes would make one, under another name.
+			return a.make(ctx, l, v, 0)
+		}
+		if !l.recognised(s) {
+			return nil // seen at a later look
 		}
 		return a.unhold(ctx, l)
 	}
-	if l.deploy.GetAnnotations()[v1alpha1.AnnotationRelease] != "" {
-		return a.patchDeploy(ctx, l, map[string]any{"metadata": map[string]any{"annotations": map[string]any{v1alpha1.AnnotationRelease: nil}}})
-	}
-	observed, _, _ := unstructured.NestedInt64(l.deploy.Object, "status", "observedGeneration")
-	if observed < l.deploy.GetGeneration() {
-		return nil // what Kubernetes copies to the ReplicaSets is not there yet
-	}
 	for _, s := range l.sets {
-		if off := marks(s); off != nil {
-			if err := a.patch(ctx, s.Unstructured, map[string]any{"metadata": map[string]any{"annotations": off}}); err != nil {
-				return err
-			}
+		if !copied(s) {
+			continue
+		}
+		if _, err := a.patch(ctx, s.Unstructured, map[string]any{"metadata": map[string]any{"annotations": map[string]any{v1alpha1.AnnotationStrategy: nil}}}); err != nil {
+			return err
 		}
 	}
 	if done, err := l.router.Forget(ctx); !done || err != nil {
 		return err
 	}
-	if err := a.dismiss(ctx, l.shadow, l.preview); err != nil || !l.undisturbed {
+	if err := a.dismiss(ctx, l.preview); err != nil || !l.undisturbed {
 		return err
 	}
 	return a.unmark(ctx, l)
 }
 
-// unhold is the one write that lets the Deployment go: strategy back, unpaused, and the token of the generation that was checked.
+// unhold is the one write that lets the Deployment go: strategy back, unpaused, in the name of the generation that was checked.
 func (a *App) unhold(ctx context.Context, l *look) error {
 	spec := map[string]any{"paused": nil}
 	if pausedAtRest(l.deploy) {
 		spec["paused"] = true
 	}
-	if k := l.rollout.Status.Kept; k != nil && k.Strategy != nil {
-		var strategy map[string]any
-		if err := json.Unmarshal(k.Strategy.Raw, &strategy); err != nil {
+	if k := l.rollout.Status.Kept; k != nil {
+		strategy := map[string]any{"rollingUpdate": nil}
+		if err := json.Unmarshal(l.strategyText(k), &strategy); err != nil {
 			return fmt.Errorf("status.kept.strategy: %w", err)
 		}
 		spec["strategy"] = strategy
 	}
 	return a.patchDeploy(ctx, l, map[string]any{
-		"metadata": map[string]any{"annotations": map[string]any{
-			v1alpha1.AnnotationHeld: nil, v1alpha1.AnnotationRelease: strconv.FormatInt(l.deploy.GetGeneration(), 10),
-		}},
-		"spec": spec,
-	})
+		"metadata": map[string]any{"labels": map[string]any{v1alpha1.LabelHeld: nil}, "annotations": map[string]any{v1alpha1.AnnotationStrategy: nil}},
+		"spec":     spec,
+	}, released(generation(l.deploy)))
 }
 
-// dismiss deletes Services of ours.
-func (a *App) dismiss(ctx context.Context, services ...*corev1.Service) error {
-	for _, s := range services {
-		if s == nil {
-			continue
-		}
-		if err := client.IgnoreNotFound(a.Client.Delete(ctx, s, client.Preconditions{UID: &s.UID})); err != nil {
-			return err
-		}
-		a.wrote.deleted(s)
+func generation(deploy *unstructured.Unstructured) string {
+	return strconv.FormatInt(deploy.GetGeneration(), 10)
+}
+
+// dismiss deletes a Service of ours.
+func (a *App) dismiss(ctx context.Context, s *corev1.Service) error {
+	if s == nil {
+		return nil
 	}
+	if err := client.IgnoreNotFound(a.Client.Delete(ctx, s, client.Preconditions{UID: &s.UID})); err != nil {
+		return err
+	}
+	a.wrote.deleted(s)
 	return nil
 }
 

@@ -33,6 +33,8 @@ type Fleet struct {
 	Cache  cache.Cache
 	Events events.EventRecorder
 	Log    *slog.Logger
+	// Witness asks pods why they do not come up.
+	Witness *Witness
 
 	mu    sync.Mutex
 	loops map[types.NamespacedName]*running
@@ -119,12 +121,12 @@ func Watched() []client.Object {
 func (f *Fleet) handler() toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    f.changed,
-		UpdateFunc: func(_, now any) { f.changed(now) },
+		UpdateFunc: func(was, now any) { f.changed(was); f.changed(now) },
 		DeleteFunc: f.deleted,
 	}
 }
 
-// changed wakes every loop of the namespace: a look is cheap, and what a loop reads is not known before it has read it.
+// changed wakes the loops that an object concerns.
 func (f *Fleet) changed(o any) {
 	object, ok := o.(client.Object)
 	if !ok {
@@ -136,7 +138,7 @@ func (f *Fleet) changed(o any) {
 		f.begin(client.ObjectKeyFromObject(r))
 	}
 	for key, r := range f.loops {
-		if key.Namespace == object.GetNamespace() {
+		if key.Namespace == object.GetNamespace() && r.app.concerns(object) {
 			r.nudge()
 		}
 	}
@@ -154,6 +156,11 @@ func (f *Fleet) deleted(o any) {
 			loop.stop()
 			delete(f.loops, key)
 		}
+		for other, loop := range f.loops {
+			if other.Namespace == key.Namespace {
+				loop.nudge() // it may have been refused for this one
+			}
+		}
 		f.wg.Go(func() { f.orphan(f.ctx, key.Namespace, r.Target()) })
 		return
 	}
@@ -166,12 +173,12 @@ func (f *Fleet) begin(key types.NamespacedName) {
 		return
 	}
 	ctx, stop := context.WithCancel(f.ctx)
-	app := &App{Client: f.Client, Live: f.Live, Watch: f.watch, Key: key, Events: f.Events}
+	app := &App{Client: f.Client, Live: f.Live, Watch: f.watch, Key: key, Events: f.Events, Indexed: true, Witness: f.Witness}
 	r := &running{app: app, wake: make(chan struct{}, 1), stop: stop}
 	f.loops[key] = r
 	log := f.Log.With("rollout", key.String())
 	loop := &controller.Loop{
-		Platform: app, Wake: r.wake, Decide: app.decide,
+		Platform: app, Wake: r.wake, Decide: app.decide, Late: wordsLate,
 		Say: func(seen controller.Seen, d rollout.Decision) {
 			log.Info(inWords(d.Message, app.names(app.seen)), "phase", d.State.Phase, "reason", d.Reason, "revision", d.State.Revision)
 			app.say(seen, d)
@@ -198,6 +205,9 @@ func (f *Fleet) begin(key types.NamespacedName) {
 		}
 	})
 }
+
+// wordsLate is how long what is only said may stay unsaid in the status.
+const wordsLate = 5 * time.Second
 
 // lastWord bounds what a controller that is told to stop still writes down.
 const lastWord = 5 * time.Second
@@ -253,7 +263,7 @@ func (f *Fleet) orphan(ctx context.Context, namespace, name string) {
 		return
 	}
 	app := &App{Client: f.Client}
-	if err := app.patch(ctx, d, label(d, nil)); client.IgnoreNotFound(err) != nil {
+	if _, err := app.patch(ctx, d, label(d, nil)); client.IgnoreNotFound(err) != nil {
 		log.Warn("let go", "error", err)
 		return
 	}

@@ -10,9 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -33,22 +35,33 @@ type App struct {
 	Watch func(context.Context, schema.GroupVersionKind) error
 	// Key of the Rollout.
 	Key types.NamespacedName
+	// Indexed tells that Client has the indexes of index.go, and that what it lists is the cache's own and not a copy.
+	Indexed bool
 	// Events is told what happens. Nil: nobody is.
 	Events events.EventRecorder
+	// Witness asks pods why they do not come up. Nil: what their status says has to do.
+	Witness *Witness
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 	// LooksOn tells that nothing may be written: somebody only looks.
 	LooksOn bool
 
-	wrote  written
-	seen   *look
-	state  rollout.State
-	proved bool // the guard held a dry run
-	warned string
-	kept   evidence
-	known  map[string]map[string]bool // what rarely changes
-	stir   chan struct{}
-	stirMu sync.Once
+	wrote   written
+	texts   texts
+	lent    map[string]policyv1.PodDisruptionBudgetSpec // what the user's budgets were set to
+	seen    *look
+	state   rollout.State
+	proved  bool                     // the guard held a dry run
+	doubted time.Time                // since when it did not
+	taken   map[rollout.Version]bool // names that ReplicaSets of others have
+	warned  string
+	kept    evidence
+	heard   testimony
+	trouble string // why the last action could not be carried out
+	sight   atomic.Pointer[sight]
+	stir    chan struct{}
+	stirMu  sync.Once
+	known   map[string]map[string]bool // what rarely changes
 }
 
 // ErrGone is what Observe wraps when the Rollout does not exist any more.
@@ -134,6 +147,8 @@ func (a *App) see(ctx context.Context, l *look, begun time.Time) (controller.See
 		// A rollout that stands still for it would be worse than a node drain that takes more than one pod.
 		a.warn(l, "Unprotected", "PodDisruptionBudget", "while two versions stand a node drain may evict more than one pod: "+err.Error())
 	}
+	a.hear(ctx, l, begun)
+	l.heard, l.trouble = a.heard, a.trouble
 	a.seen, a.state = l, l.state
 	plan := planOf(l)
 	if err := plan.Validate(); err != nil {
@@ -146,12 +161,32 @@ func (a *App) snapshot(l *look, at time.Time) rollout.Snapshot {
 	reading := l.router.Read()
 	return rollout.Snapshot{
 		Now: at, Wanted: l.wanted, Replicas: l.replicas, Versions: l.versions(at),
-		Route: reading.Route, Grade: reading.Grade, Waits: reading.Waits, Taken: a.taken(l), Orders: l.orders(at),
+		Route: reading.Route, Grade: reading.Grade, Waits: reading.Waits, Taken: a.inHand(l), Orders: l.orders(at),
 	}
 }
 
-// Apply carries one action out, or one step of it: what remains is done at a later look, which asks for the same again.
+// Apply carries one action out, or one step of it: what remains is done at a later look, which asks for the same again. A step that has
+// begun is finished also when ctx ends meanwhile.
 func (a *App) Apply(ctx context.Context, action rollout.Action) error {
+	ctx, done := finishing(ctx)
+	defer done()
+	err := a.apply(ctx, action)
+	a.trouble = ""
+	if err != nil && !apierrors.IsConflict(err) {
+		a.trouble = err.Error()
+		a.warn(a.seen, "NotDone", string(action.Kind), a.trouble)
+	}
+	return err
+}
+
+// finishing is a context that outlives its parent by as long as one step may take.
+func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), oneStep)
+}
+
+const oneStep = 10 * time.Second
+
+func (a *App) apply(ctx context.Context, action rollout.Action) error {
 	switch action.Kind {
 	case rollout.Scale:
 		return a.scale(ctx, action.Version, action.Replicas)

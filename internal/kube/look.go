@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -53,10 +55,11 @@ type look struct {
 	twins    *service.Router // those of ours beside them, where a router divides
 	router   traffic.Router
 	weighted *weighted.Router // the same, where it divides by weight
-	shadow   *corev1.Service
 	preview  *corev1.Service
 	listed   map[string]bool // pods that the data plane can send to; nil where there is no Service
 	reached  map[string]bool // those of them that the user's Services and the twins lead to
+	heard    testimony       // why the candidate does not come up
+	trouble  string          // why the last action could not be carried out
 	behind   string          // an object of which the cache is older than what we wrote
 	// undisturbed tells that every PodDisruptionBudget is seen to be as it should.
 	undisturbed bool
@@ -86,6 +89,7 @@ func (l *look) active() []set {
 
 func (a *App) look(ctx context.Context) (*look, error) {
 	l := &look{rollout: &v1alpha1.Rollout{}}
+	defer a.saw(l)
 	if err := a.Client.Get(ctx, a.Key, l.rollout); apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("%s: %w", a.Key, ErrGone)
 	} else if err != nil {
@@ -106,13 +110,39 @@ func (a *App) look(ctx context.Context) (*look, error) {
 		return nil, err
 	}
 	a.fresh(l, l.deploy)
+	if err := a.forgetOther(ctx, l); err != nil {
+		return nil, err
+	}
 	if err := a.lookAtSets(ctx, l); err != nil {
 		return nil, err
+	}
+	if observed, _, _ := unstructured.NestedInt64(l.deploy.Object, "status", "observedGeneration"); observed == 0 && len(l.sets) == 0 && !pausedNow(l.deploy) {
+		l.behind = "the first ReplicaSet, which Kubernetes makes"
 	}
 	if err := a.lookAtPods(ctx, l); err != nil {
 		return nil, err
 	}
 	return l, a.lookAtTraffic(ctx, l)
+}
+
+// forgetOther begins anew where the Deployment is another one than was adopted: somebody deleted it and made it again. Nothing that is
+// remembered of the old one is true of it.
+func (a *App) forgetOther(ctx context.Context, l *look) error {
+	ad := l.rollout.Status.Adopted
+	if a.LooksOn || ad == nil || ad.UID == "" || ad.UID == string(l.deploy.GetUID()) {
+		return nil
+	}
+	l.state = rollout.State{Revision: l.state.Revision, Done: l.state.Done}
+	raw, err := json.Marshal(l.state)
+	if err != nil {
+		return err
+	}
+	a.taken = nil
+	return a.status(ctx, l, func(st *v1alpha1.RolloutStatus) {
+		*st = v1alpha1.RolloutStatus{
+			Conditions: st.Conditions, Revision: st.Revision, Engine: &runtime.RawExtension{Raw: raw}, Message: "the Deployment was made anew and is adopted again",
+		}
+	})
 }
 
 func (a *App) fresh(l *look, o client.Object) {
@@ -126,33 +156,37 @@ func (a *App) lookAtSets(ctx context.Context, l *look) error {
 	if n, ok, _ := unstructured.NestedInt64(l.deploy.Object, "spec", "replicas"); ok {
 		l.replicas = int(n)
 	}
-	template, _, _ := unstructured.NestedMap(l.deploy.Object, "spec", "template")
-	l.template = canonical(template)
+	l.template = a.texts.of(l.deploy)
 
-	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(replicaSetKind)
-	if err := a.Client.List(ctx, list, client.InNamespace(a.Key.Namespace)); err != nil {
+	lists, err := find(ctx, a, func() *unstructured.UnstructuredList {
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(replicaSetKind)
+		return list
+	}, byDeployment, l.deploy.GetName())
+	if err != nil {
 		return err
 	}
 	seen := map[string]bool{}
-	for i := range list.Items {
-		rs := &list.Items[i]
-		owner := metav1.GetControllerOf(rs)
-		if owner == nil || owner.UID != l.deploy.GetUID() {
-			continue
+	for _, list := range lists {
+		for i := range list.Items {
+			rs := &list.Items[i]
+			owner := metav1.GetControllerOf(rs)
+			if owner == nil || owner.UID != l.deploy.GetUID() {
+				continue
+			}
+			a.fresh(l, rs)
+			seen[nameOf(rs)] = true
+			if rs.GetDeletionTimestamp() != nil {
+				continue
+			}
+			n, ok, _ := unstructured.NestedInt64(rs.Object, "spec", "replicas")
+			if !ok {
+				n = 1
+			}
+			l.sets = append(l.sets, set{Unstructured: rs, version: rollout.Version(rs.GetLabels()[hashLabel]), template: a.texts.of(rs), replicas: int(n)})
 		}
-		a.fresh(l, rs)
-		seen[nameOf(rs)] = true
-		if rs.GetDeletionTimestamp() != nil {
-			continue
-		}
-		template, _, _ := unstructured.NestedMap(rs.Object, "spec", "template")
-		n, ok, _ := unstructured.NestedInt64(rs.Object, "spec", "replicas")
-		if !ok {
-			n = 1
-		}
-		l.sets = append(l.sets, set{Unstructured: rs, version: rollout.Version(rs.GetLabels()[hashLabel]), template: canonical(template), replicas: int(n)})
 	}
+	a.texts.keep(l)
 	if missing := a.wrote.missing("ReplicaSet", seen); missing != "" {
 		l.behind = missing
 	}
@@ -163,7 +197,7 @@ func (a *App) lookAtSets(ctx context.Context, l *look) error {
 		return strings.Compare(x.GetName(), y.GetName())
 	})
 	// As the native controller does: the oldest ReplicaSet with the template is the one.
-	l.wanted = l.known(hashOf(l.template))
+	l.wanted = a.named(l)
 	for _, s := range l.sets {
 		if s.template == l.template {
 			l.wanted = s.version
@@ -172,6 +206,17 @@ func (a *App) lookAtSets(ctx context.Context, l *look) error {
 	}
 	l.called = l.names()
 	return nil
+}
+
+// named is the name of a template without a ReplicaSet. Where another template or another Deployment's ReplicaSet has it, it is another one.
+func (a *App) named(l *look) rollout.Version {
+	v := l.known(hashOf(l.template))
+	for n := 1; ; n++ {
+		if _, other := l.set(v); !other && !a.taken[v] {
+			return v
+		}
+		v = hashOf(l.template + "#" + strconv.Itoa(n))
+	}
 }
 
 // known is the name that a template without a ReplicaSet had when it had one. Kubernetes names ReplicaSets in its own way, and a
@@ -195,16 +240,18 @@ func (a *App) lookAtPods(ctx context.Context, l *look) error {
 	if err != nil {
 		return err
 	}
-	var pods corev1.PodList
-	if err := a.Client.List(ctx, &pods, client.InNamespace(a.Key.Namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
+	lists, err := find(ctx, a, func() *corev1.PodList { return &corev1.PodList{} }, byDeployment, l.deploy.GetName())
+	if err != nil {
 		return err
 	}
 	l.pods = map[rollout.Version][]*corev1.Pod{}
-	for i := range pods.Items {
-		p := &pods.Items[i]
-		if owner := metav1.GetControllerOf(p); owner != nil {
-			if v, ours := versionOf[owner.UID]; ours {
-				l.pods[v] = append(l.pods[v], p)
+	for _, list := range lists {
+		for i := range list.Items {
+			p := &list.Items[i]
+			if owner := metav1.GetControllerOf(p); owner != nil && selector.Matches(labels.Set(p.Labels)) {
+				if v, ours := versionOf[owner.UID]; ours {
+					l.pods[v] = append(l.pods[v], p)
+				}
 			}
 		}
 	}
@@ -225,10 +272,6 @@ func selectorOf(deploy *unstructured.Unstructured) (labels.Selector, error) {
 }
 
 func (a *App) lookAtTraffic(ctx context.Context, l *look) error {
-	var all corev1.ServiceList
-	if err := a.Client.List(ctx, &all, client.InNamespace(a.Key.Namespace)); err != nil {
-		return err
-	}
 	podVersion := map[string]rollout.Version{}
 	for v, pods := range l.pods {
 		for _, p := range pods {
@@ -236,7 +279,7 @@ func (a *App) lookAtTraffic(ctx context.Context, l *look) error {
 		}
 	}
 	l.pins = &service.Router{
-		Client: a.Client, Pinned: v1alpha1.LabelPinned, Release: v1alpha1.AnnotationRelease,
+		Client: a.Client, Pinned: v1alpha1.LabelPinned, Release: v1alpha1.ReleaseManager,
 		Slices:  map[string][]*discoveryv1.EndpointSlice{},
 		Version: func(pod string) rollout.Version { return podVersion[pod] },
 		Told:    l.state.Route,
@@ -249,34 +292,39 @@ func (a *App) lookAtTraffic(ctx context.Context, l *look) error {
 	for _, n := range l.rollout.Spec.Services {
 		named[n] = true
 	}
-	podLabels, _, _ := unstructured.NestedStringMap(l.deploy.Object, "spec", "template", "metadata", "labels")
+	podLabels := l.podLabels()
+	lists, err := find(ctx, a, func() *corev1.ServiceList { return &corev1.ServiceList{} }, byPair, pairsOf(podLabels)...)
+	if err != nil {
+		return err
+	}
 	seen := map[string]bool{}
-	for i := range all.Items {
-		s := &all.Items[i]
-		a.fresh(l, s)
-		seen[nameOf(s)] = true
-		switch {
-		case s.DeletionTimestamp != nil:
-		case s.Name == shadowName(l.rollout) && metav1.IsControlledBy(s, l.rollout):
-			l.shadow = s
-		case s.Name == previewName(l.rollout) && metav1.IsControlledBy(s, l.rollout):
-			l.preview = s
-		case isTwin(s):
-			if s.Labels[v1alpha1.LabelRollout] == l.rollout.Name {
-				l.twins.Services = append(l.twins.Services, s)
+	for _, list := range lists {
+		for i := range list.Items {
+			s := &list.Items[i]
+			a.fresh(l, s)
+			seen[nameOf(s)] = true
+			switch {
+			case s.DeletionTimestamp != nil:
+			case s.Name == previewName(l.rollout) && metav1.IsControlledBy(s, l.rollout):
+				l.preview = s
+			case isTwin(s):
+				if s.Labels[v1alpha1.LabelRollout] == l.rollout.Name {
+					l.twins.Services = append(l.twins.Services, s)
+				}
+			case metav1.GetControllerOf(s) != nil && metav1.GetControllerOf(s).Kind == "Rollout":
+			case len(l.rollout.Spec.Services) > 0 && !named[s.Name]:
+			case leadsTo(s, podLabels):
+				l.pins.Services = append(l.pins.Services, s)
+				delete(named, s.Name)
 			}
-		case metav1.GetControllerOf(s) != nil && metav1.GetControllerOf(s).Kind == "Rollout":
-		case len(named) > 0 && !named[s.Name]:
-		case leadsTo(s, podLabels):
-			l.pins.Services = append(l.pins.Services, s)
-			delete(named, s.Name)
 		}
 	}
+	slices.SortFunc(l.pins.Services, func(x, y *corev1.Service) int { return strings.Compare(x.Name, y.Name) })
 	if missing := a.wrote.missing("*v1.Service", seen); missing != "" {
 		l.behind = missing
 	}
-	if len(l.rollout.Spec.Services) > 0 && len(named) > 0 {
-		for name := range named {
+	for _, name := range l.rollout.Spec.Services {
+		if named[name] {
 			return a.refuse(ctx, l, v1alpha1.ReasonServiceMissing, "spec.services: %s does not exist, or its selector does not match the Deployment's template", name)
 		}
 	}
@@ -291,6 +339,12 @@ func LeadsTo(s *corev1.Service, deploy *unstructured.Unstructured) bool {
 	podLabels, _, _ := unstructured.NestedStringMap(deploy.Object, "spec", "template", "metadata", "labels")
 	owner := metav1.GetControllerOf(s)
 	return (owner == nil || owner.Kind != "Rollout") && leadsTo(s, podLabels)
+}
+
+// podLabels are those of the template.
+func (l *look) podLabels() map[string]string {
+	all, _, _ := unstructured.NestedStringMap(l.deploy.Object, "spec", "template", "metadata", "labels")
+	return all
 }
 
 // leadsTo tells whether a Service, its pin aside, selects pods with the labels.
@@ -312,28 +366,33 @@ func (a *App) lookAtSlices(ctx context.Context, l *look) error {
 	if len(l.pins.Services) == 0 {
 		return nil
 	}
-	var all discoveryv1.EndpointSliceList
-	if err := a.Client.List(ctx, &all, client.InNamespace(a.Key.Namespace)); err != nil {
-		return err
+	mine := map[string]*service.Router{}
+	if l.preview != nil {
+		mine[l.preview.Name] = nil
 	}
-	mine := map[string]*service.Router{shadowName(l.rollout): nil}
 	for _, r := range []*service.Router{l.pins, l.twins} {
 		for _, s := range r.Services {
 			mine[s.Name] = r
 		}
 	}
+	lists, err := find(ctx, a, func() *discoveryv1.EndpointSliceList { return &discoveryv1.EndpointSliceList{} }, byService, slices.Collect(maps.Keys(mine))...)
+	if err != nil {
+		return err
+	}
 	var shown []*discoveryv1.EndpointSlice
-	for i := range all.Items {
-		e := &all.Items[i]
-		name := e.Labels[discoveryv1.LabelServiceName]
-		// Slices that somebody else wrote follow no selector.
-		r, is := mine[name]
-		if !is || e.DeletionTimestamp != nil || e.Labels[discoveryv1.LabelManagedBy] != "endpointslice-controller.k8s.io" {
-			continue
-		}
-		shown = append(shown, e)
-		if r != nil {
-			r.Slices[name] = append(r.Slices[name], e)
+	for _, list := range lists {
+		for i := range list.Items {
+			e := &list.Items[i]
+			name := e.Labels[discoveryv1.LabelServiceName]
+			// Slices that somebody else wrote follow no selector.
+			r, is := mine[name]
+			if !is || e.DeletionTimestamp != nil || e.Labels[discoveryv1.LabelManagedBy] != "endpointslice-controller.k8s.io" {
+				continue
+			}
+			shown = append(shown, e)
+			if r != nil {
+				r.Slices[name] = append(r.Slices[name], e)
+			}
 		}
 	}
 	l.listed = service.Ready(shown)

@@ -9,11 +9,11 @@ import (
 	"gapless.dev/gapless/internal/rollout"
 )
 
-// shadowName names the Service that shows in its EndpointSlice every pod of both versions: what stands there is known to whoever
-// computes the slices of the user's Services.
-func shadowName(r *v1alpha1.Rollout) string { return r.Name + "-gapless" }
+// budgetName names the PodDisruptionBudget of ours.
+func budgetName(r *v1alpha1.Rollout) string { return r.Name + "-gapless" }
 
-// previewName names the Service that leads to the candidate.
+// previewName names the Service that leads to the candidate. A pod that its slices show is known to whoever computes the slices of the
+// user's Services.
 func previewName(r *v1alpha1.Rollout) string { return r.Name + "-preview" }
 
 // versionStatus is a version as people know it: by the tag of its image.

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -122,13 +123,41 @@ func drainOf(r *v1alpha1.Rollout) time.Duration {
 // userStrategy is the Deployment's strategy as its user wrote it, also while ours stands in its place.
 func (l *look) userStrategy() appsv1.DeploymentStrategy {
 	var s appsv1.DeploymentStrategy
-	raw, _, _ := unstructured.NestedMap(l.deploy.Object, "spec", "strategy")
-	text, _ := json.Marshal(raw)
-	if k := l.rollout.Status.Kept; k != nil && k.Strategy != nil {
-		text = k.Strategy.Raw
-	}
-	_ = json.Unmarshal(text, &s) // what cannot be read is empty, and empty has defaults
+	_ = json.Unmarshal(l.strategyText(l.rollout.Status.Kept), &s) // what cannot be read is empty, and empty has defaults
 	return s
+}
+
+// strategyText is the same as JSON: what was written meanwhile, else what was kept, else what stands.
+func (l *look) strategyText(kept *v1alpha1.Kept) []byte {
+	if written, ok := l.deploy.GetAnnotations()[v1alpha1.AnnotationStrategy]; ok && kept != nil {
+		if text := strategyOfWords(written); text != nil {
+			return text
+		}
+	}
+	if kept != nil && kept.Strategy != nil {
+		return kept.Strategy.Raw
+	}
+	raw, _, _ := unstructured.NestedMap(l.deploy.Object, "spec", "strategy")
+	if len(raw) == 0 {
+		return []byte(`{"type":"RollingUpdate"}`)
+	}
+	text, _ := json.Marshal(raw) // a decoded object can be encoded
+	return text
+}
+
+// strategyOfWords reads what the guard put aside: "Recreate", or "RollingUpdate 25% 0".
+func strategyOfWords(written string) []byte {
+	words := strings.Fields(written)
+	if len(words) == 0 {
+		return nil
+	}
+	s := appsv1.DeploymentStrategy{Type: appsv1.DeploymentStrategyType(words[0])}
+	if len(words) == 3 {
+		surge, unavailable := intstr.Parse(words[1]), intstr.Parse(words[2])
+		s.RollingUpdate = &appsv1.RollingUpdateDeployment{MaxSurge: &surge, MaxUnavailable: &unavailable}
+	}
+	text, _ := json.Marshal(s)
+	return text
 }
 
 // surgeOf is how far the user lets a rolling update go, in pods. Percentages are rounded as Kubernetes does: surge up, unavailable down.

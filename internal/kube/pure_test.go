@@ -59,8 +59,8 @@ func TestFailure_SaysWhyInWords(t *testing.T) {
 		{"image", corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{waiting("ErrImagePull", "not found")}}, "pod api-1: container app: ErrImagePull: not found"},
 		{"crash loop", corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{crash}}, "pod api-1: container app keeps dying, with exit code 1: no schema (restarts: 3)"},
 		{"out of memory", corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{killed}}, "pod api-1: container app ended with exit code 137 (OOMKilled)"},
-		{"no place", corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/2 nodes have room"}}}, "pod api-1 cannot be placed: 0/2 nodes have room"},
-		{"not ready", corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{running}}, "container app runs and does not answer that it is ready"},
+		{"no place", corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/2 nodes have room"}}}, "pod api-1: it cannot be placed: 0/2 nodes have room"},
+		{"not ready", corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{running}}, "pod api-1: container app runs and does not answer that it is ready"},
 		{"starting", corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{waiting("ContainerCreating", "")}}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

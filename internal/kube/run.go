@@ -8,6 +8,7 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -63,7 +64,7 @@ func Run(ctx context.Context, o Options) error {
 		o.LeaseNamespace = "gapless-system"
 	}
 	config := rest.CopyConfig(o.Config)
-	config.QPS, config.Burst = 50, 100
+	config.QPS, config.Burst = 200, 400 // the API server's own priorities keep it from being flooded
 	config.UserAgent = "gapless-controller"
 	options := manager.Options{
 		Scheme: scheme,
@@ -84,7 +85,14 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("reach the cluster: %w", err)
 	}
-	fleet := &Fleet{Client: m.GetClient(), Live: m.GetAPIReader(), Cache: m.GetCache(), Events: m.GetEventRecorder("gapless"), Log: o.Log}
+	if err := index(ctx, m.GetFieldIndexer()); err != nil {
+		return err
+	}
+	clients, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	fleet := &Fleet{Client: m.GetClient(), Live: m.GetAPIReader(), Cache: m.GetCache(), Events: m.GetEventRecorder("gapless"), Log: o.Log, Witness: &Witness{clients}}
 	if err := m.Add(fleet); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,6 +19,8 @@ import (
 
 // Save writes the state into the Rollout's status, as it was seen: if somebody wrote it meanwhile, this fails with a conflict.
 func (a *App) Save(ctx context.Context, s rollout.State) error {
+	ctx, done := finishing(ctx)
+	defer done()
 	l := a.seen
 	next := l.rollout.DeepCopy()
 	raw, err := json.Marshal(s)
@@ -26,10 +29,12 @@ func (a *App) Save(ctx context.Context, s rollout.State) error {
 	}
 	st := &next.Status
 	st.Engine = &runtime.RawExtension{Raw: raw}
-	a.describe(l, st, s)
 	if rollout.Active(s.Phase) && st.Kept == nil && !native(strategyOf(l)) {
-		st.Kept = keep(l)
+		if st.Kept, err = a.keep(ctx, l); err != nil {
+			return err
+		}
 	}
+	a.describe(l, st, s)
 	if err := a.Client.Status().Update(ctx, next); err != nil {
 		return err
 	}
@@ -39,13 +44,15 @@ func (a *App) Save(ctx context.Context, s rollout.State) error {
 }
 
 // keep sets aside what will be changed for the time of the revision.
-func keep(l *look) *v1alpha1.Kept {
-	strategy, _, _ := unstructured.NestedMap(l.deploy.Object, "spec", "strategy")
-	raw, err := json.Marshal(strategy)
-	if err != nil || len(strategy) == 0 {
-		raw = []byte(`{"type":"RollingUpdate"}`)
+func (a *App) keep(ctx context.Context, l *look) (*v1alpha1.Kept, error) {
+	kept := &v1alpha1.Kept{Strategy: &runtime.RawExtension{Raw: l.strategyText(nil)}, Traffic: l.traffic()}
+	b, err := a.lookAtBudgets(ctx, l)
+	if err != nil || len(b.theirs) != 1 {
+		return kept, err
 	}
-	return &v1alpha1.Kept{Strategy: &runtime.RawExtension{Raw: raw}, Traffic: l.traffic()}
+	raw, err := json.Marshal(map[string]policyv1.PodDisruptionBudgetSpec{b.theirs[0].Name: limits(b.theirs[0].Spec)})
+	kept.Disruption = &runtime.RawExtension{Raw: raw}
+	return kept, err
 }
 
 // describe says in the status what the state means.
@@ -69,8 +76,9 @@ func (a *App) describe(l *look, st *v1alpha1.RolloutStatus, s rollout.State) {
 	}
 	st.BreakGlass = ""
 	if rollout.Active(s.Phase) || s.Phase == rollout.Held {
-		st.BreakGlass = breakGlass(l)
+		st.BreakGlass = breakGlass(l, st.Kept)
 	}
+	st.Failure = a.failureOf(st, s)
 	for _, c := range conditionsOf(s) {
 		c.ObservedGeneration = l.rollout.Generation
 		meta.SetStatusCondition(&st.Conditions, c)
@@ -90,17 +98,6 @@ func (l *look) digest(v rollout.Version) string {
 		return st.RejectedTemplate
 	}
 	return ""
-}
-
-// breakGlass is what gives a held Deployment back as its template stands, without us.
-func breakGlass(l *look) string {
-	strategy := `{"type":"RollingUpdate"}`
-	if k := l.rollout.Status.Kept; k != nil && k.Strategy != nil {
-		strategy = string(k.Strategy.Raw)
-	}
-	return fmt.Sprintf(`kubectl -n %[1]s get deploy %[2]s -o jsonpath='{.metadata.generation}' | xargs -I{} kubectl -n %[1]s patch deploy %[2]s --type=merge `+
-		`-p '{"metadata":{"labels":{"gapless.dev/managed":null},"annotations":{"gapless.dev/held":null,"gapless.dev/release":"{}"}},"spec":{"paused":null,"strategy":%[3]s}}'`,
-		l.deploy.GetNamespace(), l.deploy.GetName(), strategy)
 }
 
 func conditionsOf(s rollout.State) []metav1.Condition {

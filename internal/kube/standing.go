@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,11 +33,13 @@ func (l *look) versions(now time.Time) map[rollout.Version]rollout.Standing {
 			}
 		}
 		if st.Serving < s.replicas {
-			st.Failure = Failure(l.pods[s.version])
+			st.Failure = cmp.Or(l.heard.of(s.version), Failure(l.pods[s.version]), l.trouble)
 		}
-		young := now.Sub(s.GetCreationTimestamp().Time) < slowToRecognise
-		if st.Failure == "" && s.replicas == 0 && s.version == l.state.Candidate && !young && !l.recognised(s) {
-			st.Failure = "Kubernetes has not taken the ReplicaSet for the Deployment's own yet"
+		if s.version == l.state.Candidate && l.state.Phase == rollout.Preparing && !l.recognised(s) {
+			st.Serving = 0 // it must not get traffic before
+			if young := now.Sub(s.GetCreationTimestamp().Time) < slowToRecognise; !young && st.Failure == "" {
+				st.Failure = "Kubernetes has not taken the ReplicaSet for the Deployment's own yet"
+			}
 		}
 		all[s.version] = st
 	}
@@ -46,13 +49,13 @@ func (l *look) versions(now time.Time) map[rollout.Version]rollout.Standing {
 // slowToRecognise is how long Kubernetes may take to stamp a ReplicaSet before that is worth a word. It takes a second or two.
 const slowToRecognise = 15 * time.Second
 
-// shown tells whether a ready pod of the version must stand in a slice that we look at. Of a version that all Services are pinned
-// away from it must only where the shadow Service stands.
+// shown tells whether a ready pod of the version must stand in a slice that we look at. All Services may be pinned away from it; then it
+// must only if the preview leads to it.
 func (l *look) shown(v rollout.Version) bool {
-	if l.shadow != nil {
+	if l.preview != nil && l.preview.Spec.Selector[hashLabel] == string(v) {
 		return true
 	}
-	for _, s := range l.pins.Services {
+	for _, s := range slices.Concat(l.pins.Services, l.twins.Services) {
 		if pin := s.Spec.Selector[hashLabel]; pin == "" || pin == string(v) {
 			return true
 		}
@@ -69,35 +72,48 @@ func available(p *corev1.Pod, minReady time.Duration, now time.Time) bool {
 	return false
 }
 
-// Failure says in words why pods do not come up. The first by name that has a reason speaks for all, so that the words stay the same
-// while nothing changes.
+// Failure says in words why pods do not come up.
 func Failure(pods []*corev1.Pod) string {
+	p, _, words := spokesman(pods)
+	if words == "" {
+		return ""
+	}
+	return fmt.Sprintf("pod %s: %s", p.Name, words)
+}
+
+// spokesman is the pod that speaks for all that do not come up, with the container that is to blame. It is the first by name that has a
+// reason, so that the words stay the same while nothing changes.
+func spokesman(pods []*corev1.Pod) (*corev1.Pod, corev1.ContainerStatus, string) {
 	pods = slices.SortedFunc(slices.Values(pods), func(x, y *corev1.Pod) int { return strings.Compare(x.Name, y.Name) })
-	unready := ""
+	var unready *corev1.Pod
+	var idle corev1.ContainerStatus
 	for _, p := range pods {
 		if p.DeletionTimestamp != nil {
 			continue
 		}
-		for _, c := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
+		for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 			if text := containerFailure(c); text != "" {
-				return fmt.Sprintf("pod %s: %s", p.Name, text)
+				return p, c, text
 			}
 		}
 		for _, c := range p.Status.Conditions {
 			if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-				return fmt.Sprintf("pod %s cannot be placed: %s", p.Name, c.Message)
+				return p, corev1.ContainerStatus{}, "it cannot be placed: " + c.Message
 			}
 		}
 		if p.Status.Reason == "Evicted" || p.Status.Phase == corev1.PodFailed {
-			return fmt.Sprintf("pod %s failed: %s", p.Name, strings.TrimSpace(p.Status.Reason+" "+p.Status.Message))
+			return p, corev1.ContainerStatus{}, "it failed: " + strings.TrimSpace(p.Status.Reason+" "+p.Status.Message)
 		}
 		for _, c := range p.Status.ContainerStatuses {
-			if c.State.Running != nil && !c.Ready {
-				unready = fmt.Sprintf("container %s runs and does not answer that it is ready", c.Name)
+			if c.State.Running != nil && !c.Ready && unready == nil {
+				unready, idle = p, c
 			}
 		}
 	}
-	return unready
+	if unready == nil {
+		return nil, idle, ""
+	}
+	return unready, idle, fmt.Sprintf("container %s runs and does not answer that it is ready", idle.Name)
 }
 
 func containerFailure(c corev1.ContainerStatus) string {

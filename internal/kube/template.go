@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"maps"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
 	"gapless.dev/gapless/internal/rollout"
 )
 
@@ -32,6 +35,41 @@ func canonical(template map[string]any) string {
 		return "" // a decoded object can be encoded
 	}
 	return string(text)
+}
+
+// texts remembers the templates of objects as text: they change seldom, and are looked at often.
+type texts map[types.UID]text
+
+type text struct {
+	generation int64
+	canonical  string
+}
+
+// of is the template of a Deployment or ReplicaSet.
+func (t *texts) of(o *unstructured.Unstructured) string {
+	if known, ok := (*t)[o.GetUID()]; ok && known.generation == o.GetGeneration() && known.generation > 0 {
+		return known.canonical
+	}
+	template, _, _ := unstructured.NestedFieldNoCopy(o.Object, "spec", "template")
+	m, _ := template.(map[string]any)
+	now := text{o.GetGeneration(), canonical(m)}
+	if *t == nil {
+		*t = texts{}
+	}
+	(*t)[o.GetUID()] = now
+	return now.canonical
+}
+
+// keep forgets what a look did not see.
+func (t *texts) keep(l *look) {
+	if len(*t) <= len(l.sets)+1 {
+		return
+	}
+	seen := map[types.UID]bool{l.deploy.GetUID(): true}
+	for _, s := range l.sets {
+		seen[s.GetUID()] = true
+	}
+	maps.DeleteFunc(*t, func(uid types.UID, _ text) bool { return !seen[uid] })
 }
 
 // letters of a hash: neither vowels, which could make words, nor signs that look alike.

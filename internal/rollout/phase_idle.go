@@ -5,7 +5,7 @@ func unseen(l *look) {
 	v := l.standing()
 	switch {
 	case v != "":
-		l.s.Stable, l.s.Revision = v, 1
+		l.s.Stable, l.s.Revision = v, max(l.s.Revision, 1)
 		l.s.Route = l.seen.Route
 		l.followRoute()
 		l.move(Idle)

@@ -87,6 +87,16 @@ type State struct {
 	Message string `json:"message,omitempty"`
 }
 
+// Essence is the state without what is only words, or only ever makes a rollout wait: to lose that costs time and nothing else. A loop may
+// save such changes late.
+func (s State) Essence() State {
+	s.Reason, s.Message = "", ""
+	s.LookedAt, s.ProgressAt, s.ConvergedAt, s.StandsAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	s.Stands = false
+	s.Most = min(s.Most, 1) // that it served at all is how a loss is known
+	return s
+}
+
 // A Setback tells why a revision was aborted.
 type Setback struct {
 	Version Version   `json:"version"`

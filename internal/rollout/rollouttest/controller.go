@@ -2,6 +2,8 @@ package rollouttest
 
 import (
 	"encoding/json"
+	"math/rand/v2"
+	"reflect"
 	"slices"
 	"time"
 
@@ -11,6 +13,8 @@ import (
 // A controller is the loop around the engine: look, decide, save, apply. What it remembers is what was saved.
 type controller struct {
 	saved     rollout.State
+	stored    rollout.State // what of it a crash does not take
+	lazy      *rand.Rand    // if not nil, changes that cost only time are stored some time
 	downUntil time.Duration
 	old       []rollout.Snapshot // looks that may yet be delivered, late
 	peeked    *rollout.Snapshot  // a look from before the last actions, delivered after them
@@ -53,6 +57,9 @@ func (c *controller) turn(w *world) {
 func (c *controller) save(w *world, d rollout.Decision) {
 	prev := c.saved
 	c.saved = d.State
+	if c.lazy == nil || !reflect.DeepEqual(c.saved.Essence(), c.stored.Essence()) || c.lazy.IntN(10) == 0 {
+		c.stored = c.saved
+	}
 	w.checkAnswers(d)
 	w.watch.follow(w, d, prev)
 	w.orders = slices.DeleteFunc(w.orders, func(o rollout.Order) bool { return o.ID <= c.saved.Done && w.chance(700) })
@@ -88,7 +95,7 @@ func (c *controller) apply(w *world, seen rollout.Snapshot, d rollout.Decision) 
 // crash loses what was not saved. What was saved comes back from where it is stored.
 func (c *controller) crash(w *world, when string) {
 	w.say("fault", "the controller crashes %s", when)
-	raw, err := json.Marshal(c.saved)
+	raw, err := json.Marshal(c.stored)
 	if err != nil {
 		w.fail("I5 a crash costs only time", "state: %v", err)
 		return

@@ -106,6 +106,9 @@ func newWorld(seed uint64, e Engine, trace bool) *world {
 	w.grade = []rollout.Grade{rollout.Told, rollout.Acknowledged, rollout.Seen}[w.rng.IntN(3)]
 	w.blind = w.chance(300)
 	w.faults = w.drawFaults()
+	if lazy := rand.New(rand.NewPCG(seed, 0x1a2e)); lazy.IntN(1000) < 400 {
+		w.control.lazy = lazy
+	}
 	w.gitops = []int{0, 0, 0, 0, 0, 0, 300, 1000}[w.rng.IntN(8)]
 	w.wanted = w.newVersion(good).name
 	w.asked = w.wanted

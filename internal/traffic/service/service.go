@@ -31,7 +31,7 @@ var _ traffic.Router = (*Router)(nil)
 type Router struct {
 	// Client writes.
 	Client client.Client
-	// Pinned is the label of a pinned Service, and Release the annotation that lets a write through the guard.
+	// Pinned is the label of a pinned Service. Release begins the field manager that the guard lets through; the resourceVersion follows.
 	Pinned, Release string
 	// Services of the app, and the EndpointSlices of each by the Service's name.
 	Services []*corev1.Service
@@ -181,7 +181,6 @@ func (r *Router) pin(ctx context.Context, s *corev1.Service, pin string) error {
 		"metadata": map[string]any{
 			"resourceVersion": s.ResourceVersion,
 			"labels":          map[string]any{r.Pinned: value},
-			"annotations":     map[string]any{r.Release: s.ResourceVersion},
 		},
 		"spec": map[string]any{"selector": map[string]any{HashKey: value}},
 	})
@@ -189,37 +188,15 @@ func (r *Router) pin(ctx context.Context, s *corev1.Service, pin string) error {
 		return err
 	}
 	written := s.DeepCopy()
-	if err := r.Client.Patch(ctx, written, client.RawPatch(types.MergePatchType, patch)); err != nil {
+	if err := r.Client.Patch(ctx, written, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(r.Release+s.ResourceVersion)); err != nil {
 		return err
 	}
 	r.Wrote(written)
 	return nil
 }
 
-// Marked tells whether a Service still carries anything of ours beside a pin.
-func (r *Router) Marked() bool { return slices.ContainsFunc(r.Services, r.dirty) }
+// Marked is false: a pin takes all of ours with it when it goes.
+func (r *Router) Marked() bool { return false }
 
-func (r *Router) dirty(s *corev1.Service) bool { return s.Annotations[r.Release] != "" }
-
-// Forget takes the last token off the Services that are pinned no more.
-func (r *Router) Forget(ctx context.Context) (bool, error) {
-	clean := true
-	for _, s := range r.Services {
-		if !r.dirty(s) {
-			continue
-		}
-		clean = false
-		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-			"resourceVersion": s.ResourceVersion, "annotations": map[string]any{r.Release: nil},
-		}})
-		if err != nil {
-			return false, err
-		}
-		written := s.DeepCopy()
-		if err := r.Client.Patch(ctx, written, client.RawPatch(types.MergePatchType, patch)); err != nil {
-			return false, fmt.Errorf("service %s: %w", s.Name, err)
-		}
-		r.Wrote(written)
-	}
-	return clean, nil
-}
+// Forget has nothing to do.
+func (r *Router) Forget(context.Context) (bool, error) { return true, nil }

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gapless.dev/gapless/api/v1alpha1"
@@ -101,8 +102,8 @@ func TestGuard_HoldsWhateverIsWrittenMidway(t *testing.T) {
 			{"kubectl replace of the Deployment", func() { w.Replace(mine(w, "2.0.0")) }},
 			{"kubectl apply --server-side of the Deployment", func() { w.Apply(mine(w, "2.0.0")) }},
 			{"kubectl rollout resume", func() { w.PatchDeployment(`[{"op":"replace","path":"/spec/paused","value":false}]`) }},
-			{"a stale token", func() {
-				w.PatchDeployment(`[{"op":"add","path":"/metadata/annotations/gapless.dev~1release","value":"1"},{"op":"remove","path":"/metadata/annotations/gapless.dev~1held"}]`)
+			{"a stale release", func() {
+				world.Check(t, w.Patch(w.Context(), w.Deployment(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"gapless.dev/held":null}},"spec":{"paused":null}}`)), client.FieldOwner(v1alpha1.ReleaseManager+"1")))
 			}},
 			{"another strategy", func() {
 				w.PatchDeployment(`[{"op":"replace","path":"/spec/strategy","value":{"type":"RollingUpdate"}}]`)
@@ -112,8 +113,8 @@ func TestGuard_HoldsWhateverIsWrittenMidway(t *testing.T) {
 		} {
 			write.does()
 			d, s := w.Deployment(), w.Service()
-			if !d.Spec.Paused || d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType || d.Annotations[v1alpha1.AnnotationHeld] == "" || d.Labels[v1alpha1.LabelManaged] == "" {
-				t.Errorf("%s got through: paused %v, strategy %s, %v", write.name, d.Spec.Paused, d.Spec.Strategy.Type, d.Annotations)
+			if !d.Spec.Paused || d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType || d.Labels[v1alpha1.LabelHeld] == "" || d.Labels[v1alpha1.LabelManaged] == "" {
+				t.Errorf("%s got through: paused %v, strategy %s, %v", write.name, d.Spec.Paused, d.Spec.Strategy.Type, d.Labels)
 			}
 			if s.Spec.Selector["pod-template-hash"] == "" || s.Labels[v1alpha1.LabelPinned] == "" {
 				t.Errorf("%s unpinned the Service: %v", write.name, s.Spec.Selector)

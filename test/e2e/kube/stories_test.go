@@ -16,13 +16,15 @@ import (
 	"gapless.dev/gapless/internal/rollout"
 )
 
-// forms of the service, and how much of the load is on new connections: what a naive service loses on kept-alive ones cannot be saved
-// by a Service.
-var forms = []struct {
+type form struct {
 	name        string
 	args        []string
 	fresh, post float64
-}{
+}
+
+// forms of the service, and how much of the load is on new connections: what a naive service loses on kept-alive ones cannot be saved
+// by a Service.
+var forms = []form{
 	{"prepared", nil, 0.5, 0.3},
 	{"naive", []string{"-naive"}, 1, 0.3},
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,19 +21,22 @@ import (
 // Start runs the controller in this process, for this story's namespace.
 func (w *World) Start() {
 	ctx, stop := context.WithCancel(context.Background())
-	w.Stop, w.Stopped = stop, make(chan struct{})
+	life := &life{w: w, stop: stop}
+	w.Stop, w.Stopped, w.life = stop, make(chan struct{}), life
+	stopped := w.Stopped
 	go func() {
-		defer close(w.Stopped)
-		level := slog.LevelInfo
-		log := slog.New(slog.NewTextHandler(testWriter{w.T}, &slog.HandlerOptions{Level: level}))
+		defer close(stopped)
+		log := slog.New(slog.NewTextHandler(testWriter{w.T}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 		config := rest.CopyConfig(w.Config) // with the rights that install gives it, and no others
-		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next, w, stop} })
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next, life} })
 		config.Impersonate.UserName = "system:serviceaccount:" + install.Namespace + ":gapless-controller"
-		if err := kube.Run(ctx, kube.Options{Config: config, Namespace: w.Namespace, LeaseNamespace: install.Namespace, Log: log}); err != nil && ctx.Err() == nil {
-			fmt.Fprintln(os.Stderr, "controller:", err)
+		for ctx.Err() == nil { // as the kubelet does
+			if err := kube.Run(ctx, kube.Options{Config: config, Namespace: w.Namespace, LeaseNamespace: w.Namespace, Log: log}); err != nil && ctx.Err() == nil {
+				fmt.Fprintln(os.Stderr, "controller:", err)
+			}
 		}
 	}()
-	w.Cleanup(w.Halt)
+	w.root.Cleanup(func() { stop(); <-stopped })
 }
 
 // Halt stops the controller, as a rolling update of itself would.
@@ -41,27 +45,74 @@ func (w *World) Halt() {
 	<-w.Stopped
 }
 
-// counter counts what the controller writes, its lease and events aside, and can have it die with a write.
-type counter struct {
-	http.RoundTripper
-	w    *World
-	stop context.CancelFunc
+// Kill ends the controller as SIGKILL would: from now on nothing that it sends arrives.
+func (w *World) Kill() {
+	w.life.end()
+	<-w.Stopped
 }
 
+// life is one life of the controller. After its end not a request of it gets through.
+type life struct {
+	w     *World
+	stop  context.CancelFunc
+	ended atomic.Bool
+}
+
+func (l *life) end() {
+	l.ended.Store(true)
+	l.stop()
+}
+
+// counter counts what the controller asks for and writes, its lease aside, and can have it die with a write.
+type counter struct {
+	http.RoundTripper
+	life *life
+}
+
+var errDead = errors.New("the controller is dead")
+
 func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method == http.MethodGet || strings.Contains(r.URL.Path, "/leases") || strings.Contains(r.URL.Path, "/events") || r.URL.Query().Has("dryRun") {
+	w := c.life.w
+	switch {
+	case c.life.ended.Load():
+		return nil, errDead
+	case strings.Contains(r.URL.Path, "/leases"):
+		return c.RoundTripper.RoundTrip(r)
+	case r.Method == http.MethodGet:
+		if !r.URL.Query().Has("watch") {
+			w.Requests.Add(1)
+		}
 		return c.RoundTripper.RoundTrip(r)
 	}
-	c.w.Writes.Add(1)
-	if c.w.DiesBefore.Load() {
-		c.stop()
-		return nil, errors.New("the controller died before it could write")
+	w.Requests.Add(1)
+	if strings.Contains(r.URL.Path, "/events") || r.URL.Query().Has("dryRun") {
+		return c.RoundTripper.RoundTrip(r)
+	}
+	if before := w.before.Load(); before != nil {
+		(*before)(r)
+	}
+	n := w.Writes.Add(1)
+	if os.Getenv("WRITES") != "" {
+		fmt.Fprintf(os.Stderr, "    write %d: %s %s\n", n, r.Method, r.URL.Path)
+	}
+	if w.DiesBefore.Load() || n == w.DiesAt.Load() && !w.DiesLate.Load() {
+		c.life.end()
+		return nil, errDead
 	}
 	answer, err := c.RoundTripper.RoundTrip(r)
-	if c.w.DiesAfter.Load() {
-		c.stop()
+	if w.DiesAfter.Load() || n == w.DiesAt.Load() {
+		c.life.end()
 	}
 	return answer, err
+}
+
+// Before has f look at each write of the controller before it is sent; nil ends that.
+func (w *World) Before(f func(*http.Request)) {
+	if f == nil {
+		w.before.Store(nil)
+		return
+	}
+	w.before.Store(&f)
 }
 
 type testWriter struct{ t *testing.T }

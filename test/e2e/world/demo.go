@@ -84,9 +84,19 @@ func (w *World) PatchDeployment(patch string) {
 
 func (w *World) Deployment() *appsv1.Deployment {
 	w.Helper()
-	d := &appsv1.Deployment{}
-	Check(w.T, w.Get(w.Context(), types.NamespacedName{Namespace: w.Namespace, Name: Demo}, d))
+	d := w.demo()
+	Check(w.T, w.Get(w.Context(), client.ObjectKeyFromObject(d), d))
 	return d
+}
+
+func (w *World) demo() *appsv1.Deployment {
+	return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: Demo}}
+}
+
+// Version is the one that the template asks for.
+func (w *World) Version() string {
+	w.Helper()
+	return w.Deployment().Spec.Template.Spec.Containers[0].Args[1]
 }
 
 func (w *World) Rollout() *v1alpha1.Rollout {

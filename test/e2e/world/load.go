@@ -19,7 +19,7 @@ func (w *World) UnderLoad(fresh, post float64, happens func()) report.Traffic {
 
 func (w *World) Probing(o load.Options, happens func()) report.Traffic {
 	w.Helper()
-	o.URL = "http://" + w.Service().Spec.ClusterIP + "/"
+	o.URL = "http://" + w.Address() + "/"
 	w.CleanSecond(o)
 	ctx, stop := context.WithCancel(w.Context())
 	p, done := probe.New(o), make(chan report.Traffic)

@@ -20,7 +20,14 @@ type Snapshot struct{ deployment, service, others string }
 func (w *World) Theirs() Snapshot {
 	w.Helper()
 	d, s := w.Deployment(), w.Service()
-	delete(d.Annotations, "deployment.kubernetes.io/revision")
+	for _, o := range []client.Object{d, s} {
+		a := o.GetAnnotations()
+		delete(a, "deployment.kubernetes.io/revision")
+		delete(a, "kubectl.kubernetes.io/last-applied-configuration") // kubectl's own book
+		if len(a) == 0 {
+			o.SetAnnotations(nil)
+		}
+	}
 	text := func(v ...any) string {
 		b, err := json.MarshalIndent(v, "", " ")
 		Check(w.T, err)

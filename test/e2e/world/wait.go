@@ -12,7 +12,7 @@ import (
 func (w *World) Rests(what string, holds func(*v1alpha1.Rollout) bool) {
 	w.Helper()
 	w.Until(what, func(r *v1alpha1.Rollout) bool {
-		_, held := w.Deployment().Annotations[v1alpha1.AnnotationHeld]
+		_, held := w.Deployment().Labels[v1alpha1.LabelHeld]
 		return r.Status.Phase == string(rollout.Idle) && r.Status.Kept == nil && len(r.Finalizers) == 0 && !held && holds(r)
 	})
 }

@@ -6,6 +6,7 @@ package world
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -31,19 +33,38 @@ type World struct {
 	client.Client
 	Config    *rest.Config
 	Namespace string
+	// Via is the way that requests take to the Service. Default: its ClusterIP.
+	Via string
 	// Stop ends the controller, and Stopped is closed when it has ended.
 	Stop    context.CancelFunc
 	Stopped chan struct{}
-	// Writes counts what the controller wrote, its lease and events aside.
-	Writes atomic.Int64
+	// Writes counts what the controller wrote, its lease and events aside, and Requests all that it asked for, but for watches and its lease.
+	Writes, Requests atomic.Int64
 	// DiesBefore and DiesAfter have the controller die before or after its next write.
 	DiesBefore, DiesAfter atomic.Bool
+	// DiesAt has it die with the write of that number: before it arrives, or, if DiesLate, after.
+	DiesAt   atomic.Int64
+	DiesLate atomic.Bool
+
+	root   *testing.T
+	before atomic.Pointer[func(*http.Request)]
+	life   *life
 }
 
 var installed sync.Once
 
 // New is an empty namespace with a controller that drives in it. It goes with the test.
 func New(t *testing.T) *World {
+	t.Helper()
+	w := Bare(t)
+	installed.Do(func() { w.install() })
+	w.grantLease()
+	w.Start()
+	return w
+}
+
+// Bare is an empty namespace on a cluster, without Gapless.
+func Bare(t *testing.T) *World {
 	t.Helper()
 	if os.Getenv("GAPLESS_E2E") == "" {
 		t.Skip("needs a cluster: test/e2e/run")
@@ -55,8 +76,7 @@ func New(t *testing.T) *World {
 	Check(t, err)
 	c, err := client.New(config, client.Options{Scheme: scheme})
 	Check(t, err)
-	w := &World{T: t, Client: c, Config: config}
-	installed.Do(func() { w.install() })
+	w := &World{T: t, root: t, Client: c, Config: config}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "story-"}}
 	Check(t, c.Create(t.Context(), ns))
 	w.Namespace = ns.Name
@@ -66,8 +86,29 @@ func New(t *testing.T) *World {
 		}
 		_ = c.Delete(context.Background(), ns)
 	})
-	w.Start()
 	return w
+}
+
+// In tells a part of the story in a test of its own.
+func (w *World) In(t *testing.T) *World {
+	outer := w.T
+	w.T = t
+	t.Cleanup(func() { w.T = outer })
+	return w
+}
+
+// grantLease lets the controller of this story lead by a lease of its own: stories are told side by side.
+func (w *World) grantLease() {
+	w.Helper()
+	meta := metav1.ObjectMeta{Name: "lease", Namespace: w.Namespace}
+	Check(w.T, w.Create(w.Context(), &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"create", "get", "update", "patch"}},
+		{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
+	}}))
+	Check(w.T, w.Create(w.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: meta.Name},
+		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Name: "gapless-controller", Namespace: install.Namespace}},
+	}))
 }
 
 // install applies what "gapless install" prints, but for the controller, which the stories run themselves.
