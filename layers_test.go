@@ -63,6 +63,7 @@ var layers = []layer{
 	{"internal/gate", []string{"internal/rollout"}, "a gate knows questions and where it looks for answers"},
 	{"internal/gate/spec", []string{"internal/rollout"}, "what a user writes is plain data"},
 	{"internal/gate/compare", nil, "the comparison is arithmetic over what was counted"},
+	{"internal/follow", nil, "what a repository and a registry say; where it is deployed comes to it through its port"},
 	{"internal/lint", []string{"internal/junit"}, "the K rules judge files that are handed to them, and nothing else"},
 	{"internal/rollout", nil, "the engine knows nothing but itself"},
 	{"examples", nil, "an example uses what a stranger could use: kit"},
@@ -72,7 +73,7 @@ var layers = []layer{
 }
 
 // pure rooms: the same input gives the same output, whatever the machine, the hour or the other goroutines.
-var pure = []string{"internal/rollout", "internal/app", "internal/report", "internal/lint", "internal/gate/compare", "internal/gate/spec"}
+var pure = []string{"internal/rollout", "internal/app", "internal/report", "internal/lint", "internal/gate/compare", "internal/gate/spec", "internal/follow/choose"}
 
 // waiting rooms wait for events; a sleep there would be a guess.
 var waiting = []string{"internal/controller", "internal/local", "internal/kube", "internal/traffic"}

@@ -10,6 +10,8 @@ const (
 	ConditionProgressing = "Progressing"
 	// ConditionHeld: a refused template was written again, and nothing of it starts.
 	ConditionHeld = "Held"
+	// ConditionFollowing: the highest version of the followed repository is the one that was started last. It is there only with spec.follow.
+	ConditionFollowing = "Following"
 	// ConditionAborted: the last revision went back to stable. Its reason is the engine's.
 	ConditionAborted = "Aborted"
 )
@@ -67,6 +69,18 @@ var Conditions = []ConditionDoc{
 	{ConditionProgressing, "False", ReasonAtRest, "one version serves and nothing moves"},
 	{ConditionHeld, "True", "Held", "the refused template was written again: it rests until another one comes, or until gapless retry"},
 	{ConditionHeld, "False", ReasonNotHeld, "no refused template stands"},
+	{ConditionFollowing, "True", "UpToDate", "the highest version that is followed was started, or is what is live"},
+	{ConditionFollowing, "True", "Starting", "a version was chosen, and its rollout is started"},
+	{ConditionFollowing, "True", "WaitingForImage", "a version was chosen, and its image does not exist yet"},
+	{ConditionFollowing, "False", "NoTag", "no tag of the repository is followed; the message says why"},
+	{ConditionFollowing, "False", "TagMoved", "a tag leads to another commit than before; gapless accept is a yes to it"},
+	{ConditionFollowing, "False", "Downgrade", "the highest version that is left is below what was started or is live; gapless accept is a yes to it"},
+	{ConditionFollowing, "False", "AmbiguousTag", "two tags say the same version and lead to different commits; gapless accept is a yes to one"},
+	{ConditionFollowing, "False", "TagUnverified", "the chosen tag has no signature by one of the keys"},
+	{ConditionFollowing, "False", "Unreachable", "the git server or the registry does not answer; it is tried again"},
+	{ConditionFollowing, "False", "Denied", "the git server or the registry does not let us in, or the Secret may not be read"},
+	{ConditionFollowing, "False", "AnswerRefused", "the git server or the registry answers what is not taken: too much, from elsewhere, or something else"},
+	{ConditionFollowing, "False", "BadRule", "spec.follow itself cannot be meant"},
 	{ConditionAborted, "True", "*", "the last revision went back to stable; the reason says why"},
 	{ConditionAborted, "False", ReasonPromoted, "the last revision was promoted, or there was none yet"},
 }

@@ -73,6 +73,10 @@ type RolloutSpec struct {
 	// +listType=atomic
 	Gates []Gate `json:"gates,omitempty"`
 
+	// Follow has the tags of a git repository decide which version is wanted. Absent: whoever changes the Deployment's template decides.
+	// +optional
+	Follow *Follow `json:"follow,omitempty"`
+
 	// Drain is the least time between the moment in which a version is out of the EndpointSlices and the end of its pods. Pods are born
 	// with a preStop sleep as long, but of a third of their grace period at most. Raise it where the data plane is slow.
 	// +optional

@@ -54,6 +54,10 @@ type RolloutStatus struct {
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
+	// Follow is what is remembered of following a git repository.
+	// +optional
+	Follow *FollowStatus `json:"follow,omitempty"`
+
 	// Adopted is what was adopted, and what the policy drain-at-birth goes by.
 	// +optional
 	Adopted *Adopted `json:"adopted,omitempty"`

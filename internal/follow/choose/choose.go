@@ -79,6 +79,12 @@ func Choose(r Rule, tags []Tag, m Memory, live string) Choice {
 	}
 	best := all[0]
 	last := lastStarted(m)
+	// What came otherwise, by hand or before anything was followed, counts as well.
+	v, err := semver.StrictNewVersion(live)
+	byHand := err == nil && (last == nil || v.GreaterThan(last))
+	if byHand {
+		last = v
+	}
 	switch {
 	case len(all) > 1 && all[1].v.Equal(best.v) && all[1].tag.Commit != best.tag.Commit && (last == nil || best.v.GreaterThan(last)):
 		return ask(best, Ambiguous, "the tags %s (%s) and %s (%s) both say %s: take one of them away, or say yes to the right one",
@@ -89,6 +95,10 @@ func Choose(r Rule, tags []Tag, m Memory, live string) Choice {
 				best.tag.Name, Short(m.Awaited.Commit), Short(best.tag.Commit))
 		}
 		return start(best, "the highest version that is followed is "+best.tag.Name)
+	case byHand && best.v.Equal(last):
+		return Choice{Tag: best.tag, Version: live, Reason: UpToDate, Message: live + " is live already"}
+	case byHand:
+		return ask(best, Downgrade, "%s is live and came by no tag, and the highest version that is followed is %s: going back is not done without a yes", live, best.tag.Name)
 	case best.v.Equal(last):
 		return same(all, best, m)
 	}

@@ -71,6 +71,13 @@ func TestChoose(t *testing.T) {
 		"only metadata":                   {Rule{}, "v2.1.0+build.7 c", none, "", NoTag, "", "with a +"},
 		"one tag, not followed":           {Rule{}, "latest a", none, "", NoTag, "", "the one tag is not followed"},
 
+		"live already, by hand":                  {Rule{}, "v2.0.0 b", none, "2.0.0", UpToDate, "v2.0.0", "is live already"},
+		"a newer one than what came by hand":     {Rule{}, "v2.0.0 b, v2.1.0 c", none, "2.0.0", Start, "v2.1.0", ""},
+		"what came by hand is above all tags":    {Rule{}, "v2.0.0 b", none, "3.0.0", Downgrade, "v2.0.0", "came by no tag"},
+		"by hand above what was started":         {Rule{}, "v2.0.0 b, v2.1.0 c", v200, "3.0.0", Downgrade, "v2.1.0", ""},
+		"a yes to less than what came by hand":   {Rule{}, "v2.0.0 b", yes(none, "v2.0.0", "b"), "3.0.0", Start, "v2.0.0", ""},
+		"by hand below what was started":         {Rule{}, "v2.0.0 b, v2.1.0 c", v210, "1.0.0", UpToDate, "v2.1.0", ""},
+		"what is live is no version":             {Rule{}, "v2.0.0 b", none, "latest", Start, "v2.0.0", ""},
 		"a tag that moved":                       {Rule{}, "v2.0.0 x", v200, "2.0.0", Moved, "v2.0.0", "needs"},
 		"a tag that moved, and a newer one":      {Rule{}, "v2.0.0 x, v2.1.0 c", v200, "2.0.0", Start, "v2.1.0", ""},
 		"a yes to it":                            {Rule{}, "v2.0.0 x", yes(v200, "v2.0.0", "x"), "2.0.0", Start, "v2.0.0", "said yes"},

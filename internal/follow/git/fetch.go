@@ -95,7 +95,7 @@ func (r Repository) Tree(ctx context.Context, t Tag, dir string) error {
 	}
 	found, err := commitOf(store, t.Object)
 	if err != nil || found != commit {
-		return failed(choose.Refused, "%s says that %s leads to %s, and sent something else", r.name(), t.Name, choose.Short(t.Commit))
+		return failed(choose.Refused, "%s says that %s leads to %s, and sent something else", r.Name(), t.Name, choose.Short(t.Commit))
 	}
 	if err := checkout(store, osfs.New(making), commit); err != nil {
 		return failed(choose.Refused, "the files of %s cannot be written: %v", t.Name, err)

@@ -118,8 +118,8 @@ func (r Repository) address() (*url.URL, error) {
 	return u, nil
 }
 
-// name is the repository as it may be shown.
-func (r Repository) name() string {
+// Name is the repository as it may be shown.
+func (r Repository) Name() string {
 	u, err := r.address()
 	if err != nil {
 		return "the repository"

@@ -62,7 +62,7 @@ func (r Repository) overHTTP(u *url.URL, most int64) (connection, error) {
 	}
 	session, err := githttp.NewClient(client).NewUploadPackSession(to, auth)
 	if err != nil {
-		return nil, failed(choose.BadRule, "%s cannot be asked", r.name())
+		return nil, failed(choose.BadRule, "%s cannot be asked", r.Name())
 	}
 	return overHTTP{session, web.CloseIdleConnections}, nil
 }
@@ -96,31 +96,31 @@ func (r Repository) explain(ctx context.Context, err error) error {
 	case errors.As(err, &ours):
 		return ours
 	case errors.As(err, &away):
-		return failed(choose.Refused, "%s leads to another host, %s, and is not followed there: write that address if it is the right one", r.name(), plainHost(away.host))
+		return failed(choose.Refused, "%s leads to another host, %s, and is not followed there: write that address if it is the right one", r.Name(), plainHost(away.host))
 	case errors.Is(err, errTooManyRedirects):
-		return failed(choose.Refused, "%s leads round in a circle", r.name())
+		return failed(choose.Refused, "%s leads round in a circle", r.Name())
 	case errors.Is(err, limit.ErrTooLarge):
-		return failed(choose.Refused, "%s answers more than is read: is it a git server?", r.name())
+		return failed(choose.Refused, "%s answers more than is read: is it a git server?", r.Name())
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
-		return failed(choose.Unreachable, "%s is empty", r.name())
+		return failed(choose.Unreachable, "%s is empty", r.Name())
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed), errors.Is(err, transport.ErrRepositoryNotFound):
-		return failed(choose.Denied, "%s does not let us in: the credentials are missing or wrong, or there is no such repository", r.name())
+		return failed(choose.Denied, "%s does not let us in: the credentials are missing or wrong, or there is no such repository", r.Name())
 	case errors.As(err, &unknown):
-		return failed(choose.Refused, "the certificate of %s is signed by an authority that is not known here: put the authority into the Secret as ca.crt", r.name())
+		return failed(choose.Refused, "the certificate of %s is signed by an authority that is not known here: put the authority into the Secret as ca.crt", r.Name())
 	case errors.As(err, &wrong):
-		return failed(choose.Refused, "the certificate of %s is for another host", r.name())
+		return failed(choose.Refused, "the certificate of %s is for another host", r.Name())
 	case errors.As(err, &dns):
-		return failed(choose.Unreachable, "the host of %s is not found", r.name())
+		return failed(choose.Unreachable, "the host of %s is not found", r.Name())
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
 	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
-		return failed(choose.Unreachable, "%s did not answer within %s", r.name(), listTime)
+		return failed(choose.Unreachable, "%s did not answer within %s", r.Name(), listTime)
 	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
-		return failed(choose.Unreachable, "nobody answers at %s", r.name())
+		return failed(choose.Unreachable, "nobody answers at %s", r.Name())
 	}
-	return failed(choose.Unreachable, "%s gives no answer that git understands", r.name())
+	return failed(choose.Unreachable, "%s gives no answer that git understands", r.Name())
 }
 
 // plainHost is the name of a host, or a word where it is more than that.

@@ -32,7 +32,7 @@ type overSSH struct {
 func (r Repository) overSSH(ctx context.Context, u *url.URL, most int64) (connection, error) {
 	c := r.Credentials
 	if len(c.SSHKey) == 0 {
-		return nil, failed(choose.Denied, "%s needs a key: put it into the Secret as ssh-privatekey", r.name())
+		return nil, failed(choose.Denied, "%s needs a key: put it into the Secret as ssh-privatekey", r.Name())
 	}
 	signer, err := ssh.ParsePrivateKey(c.SSHKey)
 	if err != nil {
@@ -147,11 +147,11 @@ func (r Repository) explainSSH(ctx context.Context, err error) error {
 	var key *knownhosts.KeyError
 	switch {
 	case errors.As(err, &key) && len(key.Want) > 0:
-		return failed(choose.Refused, "the host of %s has another key than known_hosts says: somebody may stand in between", r.name())
+		return failed(choose.Refused, "the host of %s has another key than known_hosts says: somebody may stand in between", r.Name())
 	case errors.As(err, &key):
-		return failed(choose.Refused, "the host of %s is not in known_hosts: put the output of ssh-keyscan into the Secret", r.name())
+		return failed(choose.Refused, "the host of %s is not in known_hosts: put the output of ssh-keyscan into the Secret", r.Name())
 	case strings.Contains(err.Error(), "unable to authenticate"):
-		return failed(choose.Denied, "%s does not let us in: the key of the Secret is not one of its", r.name())
+		return failed(choose.Denied, "%s does not let us in: the key of the Secret is not one of its", r.Name())
 	}
 	return r.explain(ctx, err)
 }

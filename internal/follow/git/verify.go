@@ -80,7 +80,7 @@ func (r Repository) Verify(ctx context.Context, t Tag, keys Keys) (string, error
 	}
 	tag, err := object.GetTag(store, id)
 	if err != nil {
-		return "", failed(choose.Refused, "%s did not send the tag %s", r.name(), t.Name)
+		return "", failed(choose.Refused, "%s did not send the tag %s", r.Name(), t.Name)
 	}
 	// A right signature of another tag proves nothing of this one.
 	if tag.Name != t.Name || tag.TargetType != plumbing.CommitObject || tag.Target.String() != t.Commit {
