@@ -4,7 +4,7 @@
 // +groupName=gapless.dev
 package v1alpha1
 
-//go:generate go tool -modfile=../../tools.mod controller-gen object paths=. crd:crdVersions=v1 output:crd:dir=../../install/crd
+//go:generate go tool -modfile=../../tools.mod controller-gen object paths=. crd:crdVersions=v1,allowDangerousTypes=true output:crd:dir=../../install/crd
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"

@@ -40,12 +40,14 @@ type RolloutList struct {
 
 // RolloutSpec is what the user wants. Every field may be left out.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.gates) || size(self.gates) == 0",message="spec.gates: gates are not built yet; leave the field out, and use a canary step with pause: manual to have a person decide"
 // +kubebuilder:validation:XValidation:rule="!has(self.traffic) || has(self.strategy) && (has(self.strategy.canary) || has(self.strategy.blueGreen))",message="spec.traffic: a router has nothing to divide in recreate and rolling, which Kubernetes itself carries out; choose canary or blueGreen, or leave traffic out"
 // +kubebuilder:validation:XValidation:rule="has(self.traffic) || !has(self.strategy) || !has(self.strategy.canary) || !has(self.strategy.canary.steps) || self.strategy.canary.steps.all(s, !has(s.match) && !has(s.mirror))",message="spec.strategy.canary.steps: match and mirror need a router; name one in spec.traffic, or leave them out: a Service divides traffic by share of pods only"
 // +kubebuilder:validation:XValidation:rule="!has(self.traffic) || !has(self.traffic.ingress) || !has(self.strategy.canary) || !has(self.strategy.canary.steps) || self.strategy.canary.steps.all(s, !has(s.mirror) && !(has(s.match) && has(s.match.users)))",message="spec.strategy.canary.steps: an Ingress knows neither mirror nor match.users; leave them out, or name another router in spec.traffic"
 // +kubebuilder:validation:XValidation:rule="!has(self.traffic) || !has(self.traffic.gatewayAPI) || !has(self.strategy.canary) || !has(self.strategy.canary.steps) || self.strategy.canary.steps.all(s, !(has(s.match) && has(s.match.users)))",message="spec.strategy.canary.steps: routes of the Gateway API do not keep users where they are; use weight or a match by header in the place of match.users"
 // +kubebuilder:validation:XValidation:rule="!has(self.traffic) || !has(self.traffic.traefik) || !has(self.traffic.traefik.traefikService) || !has(self.strategy.canary) || !has(self.strategy.canary.steps) || self.strategy.canary.steps.all(s, !has(s.mirror) && !(has(s.match) && !has(s.match.users)))",message="spec.strategy.canary.steps: mirror and a match by header need an IngressRoute; name one in spec.traffic.traefik.ingressRoute in the place of the TraefikService"
+// +kubebuilder:validation:XValidation:rule="!has(self.gates) || size(self.gates) == 0 || (has(self.strategy) && (has(self.strategy.blueGreen) || has(self.strategy.canary)))",message="spec.gates: they need strategy blueGreen or canary; recreate and rolling are carried out by Kubernetes itself, which asks nobody"
+// +kubebuilder:validation:XValidation:rule="!has(self.gates) || !has(self.strategy) || !has(self.strategy.blueGreen) || self.gates.all(g, !has(g.at) || !('step' in g.at))",message="spec.gates: a blue-green has no steps; use at: [beforePromotion] for the preview, or afterPromotion"
+// +kubebuilder:validation:XValidation:rule="!has(self.gates) || self.gates.all(g, !has(g.name) || self.gates.exists_one(o, has(o.name) && o.name == g.name))",message="spec.gates: give each gate a name of its own"
 type RolloutSpec struct {
 	// TargetRef names what is rolled: a Deployment of this namespace. Absent: the Deployment that is named as the Rollout is.
 	// +optional
@@ -67,7 +69,8 @@ type RolloutSpec struct {
 	// +optional
 	Traffic *Traffic `json:"traffic,omitempty"`
 
-	// Gates must agree before the rollout goes on. Not yet: refused.
+	// Gates ask whether a rollout may go on: before it starts, at each step, before the candidate gets all traffic and after it. One that fails
+	// takes the rollout back. The first version is let in without them.
 	// +optional
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=atomic

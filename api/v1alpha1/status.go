@@ -37,6 +37,11 @@ type RolloutStatus struct {
 	// RejectedTemplate is the digest of that template, by which it is known again when its ReplicaSet is gone.
 	// +optional
 	RejectedTemplate string `json:"rejectedTemplate,omitempty"`
+	// Gates are the newest answers to what gates are asked now, in the order of the spec.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Gates []GateStatus `json:"gates,omitempty"`
 	// Reason is one word for machines and Message one sentence for people.
 	// +optional
 	Reason string `json:"reason,omitempty"`
@@ -130,4 +135,19 @@ type Kept struct {
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:Type=object
 	Disruption *runtime.RawExtension `json:"disruption,omitempty"`
+}
+
+// GateStatus is what a gate answers.
+type GateStatus struct {
+	// Name of the gate, and At the moment at which it is asked.
+	Name string `json:"name"`
+	At   string `json:"at"`
+	// Outcome is pass, fail, wait or inconclusive.
+	Outcome string `json:"outcome"`
+	// Reason in words.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// DryRun tells that it only reports.
+	// +optional
+	DryRun bool `json:"dryRun,omitempty"`
 }

@@ -2,7 +2,6 @@ package v1alpha1
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // Strategy is exactly one of four. Each has defaults: "blueGreen: {}" is whole.
@@ -102,35 +101,4 @@ type Match struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	Users *int32 `json:"users,omitempty"`
-}
-
-// Gate asks whether the rollout may go on. Not yet: refused.
-type Gate struct {
-	// +optional
-	Prometheus *PrometheusGate `json:"prometheus,omitempty"`
-	// +optional
-	Webhook *WebhookGate `json:"webhook,omitempty"`
-}
-
-// PrometheusGate holds while the value of a query is within its bounds.
-type PrometheusGate struct {
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=4096
-	Query string `json:"query"`
-	// Max is the highest value that is good, and Min the lowest, as decimal numbers.
-	// +optional
-	Max *intstr.IntOrString `json:"max,omitempty"`
-	// +optional
-	Min *intstr.IntOrString `json:"min,omitempty"`
-}
-
-// WebhookGate holds when a URL answers with 2xx.
-type WebhookGate struct {
-	// +kubebuilder:validation:Pattern=`^https?://`
-	// +kubebuilder:validation:MaxLength=2048
-	URL string `json:"url"`
-	// At is when it is asked.
-	// +optional
-	// +kubebuilder:validation:Enum=beforeStep;beforePromotion;afterPromotion
-	At string `json:"at,omitempty"`
 }

@@ -7,6 +7,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"time"
 
@@ -201,5 +202,18 @@ func happened(before rollout.State, d rollout.Decision) bool {
 	after := d.State
 	return before.Phase != after.Phase || before.Revision != after.Revision || before.Step != after.Step ||
 		before.Reason != after.Reason || before.Message != after.Message ||
-		!before.ConvergedAt.Equal(after.ConvergedAt) || len(d.Answers) > 0
+		!before.ConvergedAt.Equal(after.ConvergedAt) || len(d.Answers) > 0 || !answered(before).equal(answered(after))
 }
+
+// answers are the outcomes of the gates.
+type answers map[string]rollout.Outcome
+
+func answered(s rollout.State) answers {
+	all := answers{}
+	for name, v := range s.Gates {
+		all[v.Of+" "+name] = v.Outcome
+	}
+	return all
+}
+
+func (a answers) equal(b answers) bool { return maps.Equal(a, b) }

@@ -294,3 +294,48 @@ func TestLoop_WhatIsMoreThanWordsIsSavedAtOnce(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestRecord_WritesDownWhatGatesAnsweredToEachQuestionOnce(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	ask := func(step int) *rollout.Question {
+		return &rollout.Question{Revision: 2, Moment: rollout.DuringStep, Step: step, Since: at}
+	}
+	seen := Seen{
+		Plan: rollout.Plan{
+			App: "demo", Strategy: rollout.Canary, Steps: []rollout.Step{{Weight: 25}, {Weight: 50}},
+			Gates: []rollout.Gate{{Name: "errors", At: []rollout.Moment{rollout.DuringStep}}, {Name: "end", At: []rollout.Moment{rollout.AfterPromotion}}},
+		},
+		Snapshot: rollout.Snapshot{Now: at},
+	}
+	state := rollout.State{Phase: rollout.Shifting, Revision: 2, Stable: "1", Candidate: "2"}
+	var r report.Report
+	look := func(q *rollout.Question, v rollout.Verdict, remembered bool) {
+		seen.State = state
+		seen.Snapshot.Gates = nil
+		if state.Asked != nil && v.Outcome != "" {
+			v.Of = state.Asked.Key()
+			seen.Snapshot.Gates = map[string]rollout.Verdict{"errors": v}
+		}
+		state.Asked, state.Gates = q, nil
+		if remembered {
+			v.Detail, v.Numbers = "", nil
+			state.Gates = map[string]rollout.Verdict{"errors": v}
+		}
+		_, r = Record(r, seen, rollout.Decision{State: state, Reason: "GateWaiting"})
+		seen.Snapshot.Now = seen.Snapshot.Now.Add(time.Second)
+	}
+	look(ask(0), rollout.Verdict{}, false)
+	look(ask(0), rollout.Verdict{Outcome: rollout.Wait, Reason: "not enough evidence yet", Detail: "0 of 3", Numbers: map[string]float64{"n": 3}}, true)
+	look(ask(1), rollout.Verdict{Outcome: rollout.Pass, Reason: "good", Detail: "0 of 500", Numbers: map[string]float64{"n": 500}}, false)
+	waived := ask(1)
+	waived.Waived = &rollout.Order{By: "ann"}
+	look(waived, rollout.Verdict{}, false)
+	look(nil, rollout.Verdict{}, false)
+	want := []report.Gate{
+		{Name: "errors", At: "step", Step: 1, Outcome: "pass", Reason: "good", Detail: "0 of 500", Numbers: map[string]float64{"n": 500}, Asked: at, Answered: at.Add(2 * time.Second)},
+		{Name: "errors", At: "step", Step: 2, Outcome: "wait", Reason: "no answer yet", WaivedBy: "ann", Asked: at, Answered: at.Add(4 * time.Second)},
+	}
+	if diff := cmp.Diff(want, r.Gates); diff != "" {
+		t.Error(diff)
+	}
+}

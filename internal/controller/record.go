@@ -38,6 +38,7 @@ func Record(r report.Report, seen Seen, d rollout.Decision) (closed *report.Repo
 	span(&r, seen, d.State)
 	decisions(&r, seen, d)
 	converged(&r, seen, d.State)
+	gates(&r, seen, d)
 	if !r.Over() && r.Revision > 0 && !rollout.Active(d.State.Phase) && d.State.Phase != rollout.Unseen {
 		end(&r, d.State, seen)
 	}

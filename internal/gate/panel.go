@@ -2,11 +2,12 @@ package gate
 
 import (
 	"context"
-	"fmt"
+	"encoding/json"
 	"maps"
 	"sync"
 	"time"
 
+	"gapless.dev/gapless/internal/gate/spec"
 	"gapless.dev/gapless/internal/rollout"
 )
 
@@ -31,25 +32,34 @@ type watch struct {
 	stop context.CancelFunc
 }
 
-// Use makes the panel have a gate of this name that was made of something, as text tells. Where that is so already, nothing happens; another
-// text makes a new gate.
-func (p *Panel) Use(name, text string, build func() (Gate, error)) error {
+// Use makes the panel have a gate of what a user wrote. Where that is so already, nothing happens; what is written anew is made anew. One that
+// cannot be made says so when it is asked.
+func (p *Panel) Use(s spec.Gate, build func() (Gate, error)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.made[name] == text && p.gates[name] != nil {
-		return nil
-	}
-	g, err := build()
-	if err != nil {
-		return fmt.Errorf("gate %s: %w", name, err)
+	raw, _ := json.Marshal(s) // plain data can be encoded
+	if p.made[s.Name] == string(raw) {
+		return
 	}
 	if p.gates == nil {
 		p.gates, p.made = map[string]Gate{}, map[string]string{}
 	}
-	p.end(name)
-	p.gates[name], p.made[name] = g, text
-	return nil
+	p.end(s.Name)
+	err := spec.Validate([]spec.Gate{s})
+	var g Gate
+	if err == nil {
+		g, err = build()
+	}
+	if err != nil {
+		g = broken{err}
+	}
+	p.gates[s.Name], p.made[s.Name] = g, string(raw)
 }
+
+// broken is a gate that could not be made.
+type broken struct{ err error }
+
+func (b broken) Watch(context.Context, Question, func(rollout.Verdict)) error { return b.err }
 
 // Only forgets all gates but those of a plan.
 func (p *Panel) Only(plan rollout.Plan) {

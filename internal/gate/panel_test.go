@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gapless.dev/gapless/internal/gate"
+	"gapless.dev/gapless/internal/gate/spec"
 	"gapless.dev/gapless/internal/rollout"
 )
 
@@ -28,9 +29,7 @@ func asked(step int) rollout.State {
 
 func use(t *testing.T, p *gate.Panel, text string, s script) {
 	t.Helper()
-	if err := p.Use("a", text, func() (gate.Gate, error) { return s, nil }); err != nil {
-		t.Fatal(err)
-	}
+	p.Use(spec.Gate{Name: "a", Probe: &spec.Probe{Path: "/" + text, Rate: 10, Timeout: time.Second}}, func() (gate.Gate, error) { return s, nil })
 }
 
 func TestPanel_AsksWhatTheStateWantsToKnowAndNothingElse(t *testing.T) {
@@ -161,6 +160,19 @@ func TestPanel_AGateThatIsWrittenAnewIsMadeAnew(t *testing.T) {
 		p.Only(rollout.Plan{})
 		if got := look(); got != "" {
 			t.Error(got)
+		}
+		p.Close()
+	})
+}
+
+func TestPanel_AGateThatCannotBeMadeSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &gate.Panel{Wake: func() {}}
+		p.Use(spec.Gate{Name: "a", Probe: &spec.Probe{Rate: 10, Timeout: time.Second}}, func() (gate.Gate, error) { return nil, errors.New("no key") })
+		p.Keep(t.Context(), plan, asked(0), gate.Subject{})
+		synctest.Wait()
+		if got := p.Keep(t.Context(), plan, asked(0), gate.Subject{})["a"]; got.Outcome != rollout.Wait || got.Reason != "cannot be asked: no key" {
+			t.Errorf("%+v", got)
 		}
 		p.Close()
 	})

@@ -35,6 +35,8 @@ type Fleet struct {
 	Log    *slog.Logger
 	// Witness asks pods why they do not come up.
 	Witness *Witness
+	// Keys is the folder that gates find keys and tokens in.
+	Keys string
 
 	mu    sync.Mutex
 	loops map[types.NamespacedName]*running
@@ -173,8 +175,9 @@ func (f *Fleet) begin(key types.NamespacedName) {
 		return
 	}
 	ctx, stop := context.WithCancel(f.ctx)
-	app := &App{Client: f.Client, Live: f.Live, Watch: f.watch, Key: key, Events: f.Events, Indexed: true, Witness: f.Witness}
+	app := &App{Client: f.Client, Live: f.Live, Watch: f.watch, Key: key, Events: f.Events, Indexed: true, Witness: f.Witness, Keys: f.Keys}
 	r := &running{app: app, wake: make(chan struct{}, 1), stop: stop}
+	app.Gates.Wake = r.nudge
 	f.loops[key] = r
 	log := f.Log.With("rollout", key.String())
 	loop := &controller.Loop{
@@ -197,6 +200,7 @@ func (f *Fleet) begin(key types.NamespacedName) {
 		},
 	}
 	f.wg.Go(func() {
+		defer app.Gates.Close()
 		_ = loop.Run(ctx) // its error is that ctx ended
 		last, done := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
 		defer done()

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gapless.dev/gapless/internal/controller"
+	"gapless.dev/gapless/internal/gate"
 	"gapless.dev/gapless/internal/rollout"
 )
 
@@ -43,6 +44,10 @@ type App struct {
 	Witness *Witness
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
+	// Keys is the folder that gates find keys and tokens in; empty: there are none.
+	Keys string
+	// Gates are asked by it. Its Wake must be set where the Rollout has gates.
+	Gates gate.Panel
 	// LooksOn tells that nothing may be written: somebody only looks.
 	LooksOn bool
 
@@ -154,7 +159,12 @@ func (a *App) see(ctx context.Context, l *look, begun time.Time) (controller.See
 	if err := plan.Validate(); err != nil {
 		return controller.Seen{}, err
 	}
-	return controller.Seen{Plan: plan, State: l.state, Snapshot: a.snapshot(l, begun)}, nil
+	snapshot := a.snapshot(l, begun)
+	snapshot.Gates = a.askGates(ctx, l, plan)
+	if snapshot.Grade != rollout.NotYet && a.Gates.Sees(snapshot.Route, l.state.ToldAt) {
+		snapshot.Grade = rollout.Seen
+	}
+	return controller.Seen{Plan: plan, State: l.state, Snapshot: snapshot}, nil
 }
 
 func (a *App) snapshot(l *look, at time.Time) rollout.Snapshot {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/gate/spec"
 	"gapless.dev/gapless/internal/rollout"
 )
 
@@ -35,6 +36,9 @@ func planOf(l *look) rollout.Plan {
 		p.Split = rollout.ByWeight
 	}
 	p.MaxSurge, p.MaxUnavailable = surgeOf(l)
+	if !native(p.Strategy) { // Kubernetes asks nobody
+		p.Gates = spec.Planned(gatesOf(l))
+	}
 	s := l.rollout.Spec.Strategy
 	switch {
 	case s == nil:

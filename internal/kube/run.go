@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/go-logr/logr"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
@@ -29,7 +30,9 @@ type Options struct {
 	Namespace string
 	// LeaseNamespace is where the lease lies. Default: gapless-system.
 	LeaseNamespace string
-	Log            *slog.Logger
+	// Keys is the folder that gates find keys and tokens in; empty: there are none.
+	Keys string
+	Log  *slog.Logger
 }
 
 // Scheme knows every kind that is read as a type.
@@ -70,8 +73,8 @@ func Run(ctx context.Context, o Options) error {
 		Scheme: scheme,
 		Logger: logr.FromSlogHandler(o.Log.Handler()),
 		Cache:  cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
-		// ConfigMaps are not watched: each is read once, by its name.
-		Client: client.Options{Cache: &client.CacheOptions{Unstructured: true, DisableFor: []client.Object{&corev1.ConfigMap{}}}},
+		// ConfigMaps are not watched: each is read once, by its name. Nor are Jobs, which only a gate looks at, while it is asked.
+		Client: client.Options{Cache: &client.CacheOptions{Unstructured: true, DisableFor: []client.Object{&corev1.ConfigMap{}, &batchv1.Job{}, &batchv1.CronJob{}}}},
 
 		LeaderElection: true, LeaderElectionID: LeaseName, LeaderElectionNamespace: o.LeaseNamespace,
 		LeaderElectionReleaseOnCancel: true,
@@ -92,7 +95,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	fleet := &Fleet{Client: m.GetClient(), Live: m.GetAPIReader(), Cache: m.GetCache(), Events: m.GetEventRecorder("gapless"), Log: o.Log, Witness: &Witness{clients}}
+	fleet := &Fleet{Client: m.GetClient(), Live: m.GetAPIReader(), Cache: m.GetCache(), Events: m.GetEventRecorder("gapless"), Log: o.Log, Keys: o.Keys, Witness: &Witness{clients}}
 	if err := m.Add(fleet); err != nil {
 		return err
 	}

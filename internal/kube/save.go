@@ -66,6 +66,7 @@ func (a *App) describe(l *look, st *v1alpha1.RolloutStatus, s rollout.State) {
 	if st.RejectedTemplate = ""; s.Rejected != "" {
 		st.RejectedTemplate = l.digest(s.Rejected)
 	}
+	st.Gates = gateStatuses(plan, s)
 	st.Step = ""
 	if plan.Strategy == rollout.Canary && s.Phase == rollout.Shifting {
 		st.Step = fmt.Sprintf("%d/%d", s.Step+1, len(plan.Steps))

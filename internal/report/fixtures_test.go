@@ -117,6 +117,16 @@ func canary() report.Report {
 			{At: at(18), What: "weights 1.0.0=50 2.0.0=50", Grade: "acknowledged", After: ms(1.4)},
 			{At: at(28.1), What: "weights 2.0.0=100", Grade: "seen", After: ms(96)},
 		},
+		Gates: []report.Gate{
+			{Name: "hours", At: "beforeStart", Outcome: "pass", Reason: "open: Mon Tue Wed 09:00-17:00 (Europe/Berlin)", Asked: at(3.2), Answered: at(3.2)},
+			{
+				Name: "errors", At: "step", Step: 1, Outcome: "pass", Reason: "the candidate is not worse than stable",
+				Detail:  "0 of 750 (0.00 %) of the candidate's requests against 2 of 2250 (0.09 %) of stable's are bad",
+				Numbers: map[string]float64{"candidate_total": 750, "stable_total": 2250, "stable_bad": 2}, Asked: at(8), Answered: at(18),
+			},
+			{Name: "latency", At: "step", Step: 1, Outcome: "fail", Reason: "answers slower than 12ms: 80 of 300 (26.67 %) of the candidate's", DryRun: true, Asked: at(8), Answered: at(18)},
+			{Name: "people", At: "beforePromotion", Outcome: "inconclusive", Reason: "no answer: status 502 (4 tries)", WaivedBy: "maria", Asked: at(26), Answered: at(28)},
+		},
 		Versions: []report.Version{
 			{Name: "2.0.0", Role: "stable", Weight: 100, Desired: 3, Running: 3, Ready: 3, Instances: []report.Instance{
 				{Name: "2.0.0-1", Pid: 4711, Address: "127.0.0.1:41001", State: "Ready", Since: at(3.3)},
@@ -193,6 +203,7 @@ func aborted() report.Report {
 		Traffic: traffic(20, weight, lost),
 		Notes:   []string{"12 requests were in flight on 2.0.0 when it died; they are the ones counted as lost."},
 	}
+	r.Gates = []report.Gate{{Name: "errors", At: "step", Step: 1, Outcome: "fail", Reason: "12 of 460 (2.61 %) of the candidate's requests against 0 of 5540 (0.00 %) of stable's are bad", Asked: at(6), Answered: at(12)}}
 	for i := range 6 {
 		r.Logs = append(r.Logs, fmt.Sprintf("22:14:%02d panic: <nil> & %d goroutines", 9+i, i))
 	}

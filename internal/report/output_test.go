@@ -134,7 +134,7 @@ func TestJUnit_IsWellFormed(t *testing.T) {
 	if err := xml.Unmarshal(b.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Suites) != 1 || got.Suites[0].Tests != 2 || got.Suites[0].Failures != 2 {
+	if len(got.Suites) != 1 || got.Suites[0].Tests != 3 || got.Suites[0].Failures != 3 {
 		t.Errorf("%+v", got)
 	}
 }

@@ -58,6 +58,8 @@ type Report struct {
 	Decisions []Entry `json:"decisions,omitempty"`
 	// Converged lists the changes that were seen to arrive, and how that is known.
 	Converged []Convergence `json:"converged,omitempty"`
+	// Gates lists what each gate answered, in the order in which they were asked.
+	Gates []Gate `json:"gates,omitempty"`
 	// Versions lists what stands of each version, stable first.
 	Versions []Version `json:"versions,omitempty"`
 	// Traffic is what was counted. Nil when nobody counted: then nothing is claimed of losses.
@@ -115,6 +117,27 @@ type Convergence struct {
 	Grade string `json:"grade"`
 	// After is how long it took from the write.
 	After Millis `json:"afterMs"`
+}
+
+// A Gate is what one gate answered at one moment.
+type Gate struct {
+	Name string `json:"name"`
+	// At is the moment: beforeStart, step, beforePromotion or afterPromotion; Step counts from 1, 0 where there is none.
+	At   string `json:"at"`
+	Step int    `json:"step,omitempty"`
+	// Outcome is pass, fail, wait or inconclusive, and Reason says why in a sentence.
+	Outcome string `json:"outcome"`
+	Reason  string `json:"reason,omitempty"`
+	// Detail says it with the last numbers, and Numbers are what was measured, by name.
+	Detail  string             `json:"detail,omitempty"`
+	Numbers map[string]float64 `json:"numbers,omitempty"`
+	// Asked is when it was asked, and Answered when the answer was last looked at.
+	Asked    time.Time `json:"asked,omitzero"`
+	Answered time.Time `json:"answered,omitzero"`
+	// DryRun tells that it only reported.
+	DryRun bool `json:"dryRun,omitempty"`
+	// WaivedBy is who let the rollout go on without it.
+	WaivedBy string `json:"waivedBy,omitempty"`
 }
 
 // A Version is what stands of one version of the app.

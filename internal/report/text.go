@@ -15,6 +15,7 @@ func Text(w io.Writer, r Report) error {
 	p.head(r)
 	p.versions(r)
 	p.phases(r)
+	p.gates(r)
 	if r.Traffic != nil {
 		p.traffic(*r.Traffic)
 	}
@@ -129,6 +130,14 @@ func (p *page) phases(r Report) {
 		rows = append(rows, row(s.label(), "at "+offset(s.Start.Sub(r.Started)), "for "+Short(s.took(r.At))))
 	}
 	p.section("phases", rows...)
+}
+
+func (p *page) gates(r Report) {
+	var rows []string
+	for _, g := range r.Gates {
+		rows = append(rows, row(g.Name, g.When(), g.Outcome, g.Words()))
+	}
+	p.section("gates", rows...)
 }
 
 func (p *page) traffic(t Traffic) {

@@ -142,3 +142,27 @@ func (s Span) took(now time.Time) time.Duration {
 	}
 	return s.End.Sub(s.Start)
 }
+
+// When is the moment at which a gate was asked, in words.
+func (g Gate) When() string {
+	when := map[string]string{"beforeStart": "before the start", "step": "during the rollout", "beforePromotion": "before the promotion", "afterPromotion": "after the promotion"}[g.At]
+	if g.Step > 0 {
+		when = fmt.Sprintf("step %d", g.Step)
+	}
+	return cmp.Or(when, g.At)
+}
+
+// Words is what a gate answered, in words.
+func (g Gate) Words() string {
+	text := g.Reason
+	if g.Detail != "" && g.Detail != g.Reason {
+		text = strings.TrimPrefix(text+": "+g.Detail, ": ")
+	}
+	switch {
+	case g.WaivedBy != "":
+		text += "; " + g.WaivedBy + " let the rollout go on without it"
+	case g.DryRun:
+		text += "; it only reports"
+	}
+	return text
+}

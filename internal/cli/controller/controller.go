@@ -29,6 +29,7 @@ type Options struct {
 	Namespace      string
 	LeaseNamespace string
 	Health         string
+	Keys           string
 }
 
 // New returns the command.
@@ -47,6 +48,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVarP(&o.Namespace, "namespace", "n", "", "only this `namespace` (default all)")
 	f.StringVar(&o.LeaseNamespace, "lease-namespace", "gapless-system", "`namespace` of the lease that controllers share")
+	f.StringVar(&o.Keys, "keys", "", "`folder` with the keys and tokens that gates name, a file each (default none)")
 	f.StringVar(&o.Health, "health", "", "`address` for /livez, /readyz and /statusz, such as :8081 (default none)")
 	return cmd
 }
@@ -60,7 +62,7 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 		return exit.With(exit.Usage, err)
 	}
 	log := slog.New(slog.NewTextHandler(sh.Err, nil))
-	options := kube.Options{Config: config, Namespace: o.Namespace, LeaseNamespace: o.LeaseNamespace, Log: log}
+	options := kube.Options{Config: config, Namespace: o.Namespace, LeaseNamespace: o.LeaseNamespace, Keys: o.Keys, Log: log}
 
 	// Nobody sends it requests, so there is no drain: the lease is given up at once, and another controller goes on.
 	budget := kit.DefaultBudget()

@@ -119,18 +119,12 @@ func Judge(rule Rule, bins []Bin) Finding {
 	return f
 }
 
-// String is the finding in one sentence, for people.
+// String is what was counted in one sentence, for people.
 func (f Finding) String() string {
-	sides := fmt.Sprintf("%s of the candidate's requests against %s of stable's", f.Candidate, f.Stable)
-	switch {
-	case f.Verdict == Worse:
-		return sides + " are bad: worse"
-	case f.Verdict == Good:
-		return sides + " are bad: not worse"
-	case f.Candidate.Total == 0 || f.Stable.Total == 0:
-		return "not enough evidence yet: the two versions had no requests at the same time"
+	if f.Candidate.Total == 0 || f.Stable.Total == 0 {
+		return "the two versions had no requests at the same time"
 	}
-	return sides + " are bad: not enough evidence yet"
+	return fmt.Sprintf("%s of the candidate's requests against %s of stable's are bad", f.Candidate, f.Stable)
 }
 
 // String is the count for people: "12 of 1500 (0.80 %)".

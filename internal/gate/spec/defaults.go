@@ -96,3 +96,30 @@ func Planned(gates []Gate) []rollout.Gate {
 	}
 	return all
 }
+
+// Tries is a number of retries as a Webhook holds it, in which 0 means the default: none at all is -1.
+func Tries(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+// Minutes of the day of a text such as 09:00. What is no such text is 0.
+func Minutes(text string) int {
+	var h, m int
+	if n, err := fmt.Sscanf(text, "%d:%d", &h, &m); n != 2 || err != nil {
+		return 0
+	}
+	return 60*h + m
+}
+
+// Day of a text such as Mon.
+func Day(text string) (time.Weekday, bool) {
+	for d := time.Sunday; d <= time.Saturday; d++ {
+		if d.String()[:3] == text {
+			return d, true
+		}
+	}
+	return 0, false
+}

@@ -83,7 +83,7 @@ type Webhook struct {
 	URL string
 	// Timeout of one try. Default 10s.
 	Timeout time.Duration
-	// Retries is how often a try that got no answer is repeated before that is said. Default 3.
+	// Retries is how often a try that got no answer is repeated before that is said. Default 3; -1: never.
 	Retries int
 	// Every is how often one that says wait is asked again. Default 10s.
 	Every time.Duration

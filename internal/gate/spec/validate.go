@@ -128,7 +128,7 @@ func (c check) webhook(w Webhook) {
 	c.address("url", w.URL)
 	c.between("timeout", w.Timeout, 100*time.Millisecond, time.Minute)
 	c.between("every", w.Every, time.Second, time.Hour)
-	if w.Retries < 0 || w.Retries > 10 {
+	if w.Retries < -1 || w.Retries > 10 {
 		c.wrong("retries", "%d: use 0 to 10", w.Retries)
 	}
 	c.key("key", w.Key)

@@ -116,7 +116,7 @@ func remembered(v rollout.Verdict) rollout.Verdict {
 func (w *Webhook) try(ctx context.Context, q gate.Question) (rollout.Verdict, error) {
 	pause := 500 * time.Millisecond
 	var last error
-	for n := range w.spec.Retries + 1 {
+	for n := range max(0, w.spec.Retries) + 1 {
 		if n > 0 && !sleep(ctx, pause) {
 			return rollout.Verdict{}, ctx.Err()
 		}
