@@ -44,6 +44,7 @@ var layers = []layer{
 	{"internal/cli/eject", []string{"api", "internal/cli", "internal/kube", "internal/rollout"}, "works when the controller is gone"},
 	{"internal/cli/controller", []string{"internal/cli", "internal/kube"}, "runs the platform Kubernetes"},
 	{"internal/cli/check", []string{"internal/check", "internal/cli", "internal/kube", "internal/lint"}, "a service as a program here, or as pods of a cluster"},
+	{"internal/cli/lint", []string{"internal/cli", "internal/kube", "internal/lint"}, "manifests come from files or from a cluster; the rules know neither"},
 	{"internal/cli/wrap", []string{"internal/cli/exit", "internal/wrap"}, "flags, and nothing that a wrapped service does not need"},
 	{"api", nil, "the shape of a resource is plain data"},
 	{"install", []string{"api"}, "manifests are text; the reference page is printed from them"},

@@ -99,6 +99,18 @@ type CheckReport struct {
 	} `json:"rules"`
 }
 
+// ReadCheckReport reads the report in a file, if one is named.
+func ReadCheckReport(readFile func(string) ([]byte, error), name string) (*CheckReport, error) {
+	if name == "" {
+		return nil, nil
+	}
+	data, err := readFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("--check: %w", err)
+	}
+	return ParseCheckReport(name, data)
+}
+
 // ParseCheckReport reads a report; the name is for messages.
 func ParseCheckReport(name string, data []byte) (*CheckReport, error) {
 	var r CheckReport

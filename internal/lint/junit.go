@@ -47,7 +47,7 @@ func (r Result) cases(id, name string, least Severity) []junit.Case {
 		c := junit.Case{Class: object, Name: name}
 		var bad, rest, reasons []string
 		for _, f := range by[object] {
-			line := fmt.Sprintf("%s:%d: %s: %s\nfix: %s", f.File, f.Line, f.Severity, f.What, f.Fix)
+			line := fmt.Sprintf("%s: %s: %s\nfix: %s", f.Place(), f.Severity, f.What, f.Fix)
 			switch {
 			case f.Ignored != "":
 				reasons = append(reasons, f.Ignored)

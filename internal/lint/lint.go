@@ -4,6 +4,7 @@ package lint
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"gapless.dev/gapless/internal/lint/manifest"
@@ -82,7 +83,8 @@ type Finding struct {
 	// Field is the path within the object.
 	Field string `json:"field"`
 	File  string `json:"file"`
-	Line  int    `json:"line"`
+	// Line is 0 for what stands in a cluster.
+	Line int `json:"line,omitempty"`
 	// What is wrong here, with the values that are written.
 	What string `json:"what"`
 	// Why it matters.
@@ -106,7 +108,18 @@ type Finding struct {
 func (f Finding) At(v manifest.Value) Finding {
 	f.value = v
 	f.Object, f.Field, f.File, f.Line = v.Object().ID(), v.Path(), v.Object().File.Name, v.Line()
+	if v.Object().File.Live {
+		f.Line = 0
+	}
 	return f
+}
+
+// Place is the file and the line, or what stands in a cluster.
+func (f Finding) Place() string {
+	if f.Line == 0 {
+		return f.File
+	}
+	return fmt.Sprintf("%s:%d", f.File, f.Line)
 }
 
 // Run applies the rules in their order. Findings come by file and line; those that an annotation ignores are among them, with the reason.

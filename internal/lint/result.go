@@ -60,7 +60,7 @@ func (r Result) Text(w io.Writer, width int) error {
 	var b strings.Builder
 	said := map[string]bool{}
 	for _, f := range r.Findings {
-		head := fmt.Sprintf("%s:%d: %s %s  %s", f.File, f.Line, f.Severity, f.Rule, f.Object)
+		head := fmt.Sprintf("%s: %s %s  %s", f.Place(), f.Severity, f.Rule, f.Object)
 		if f.Field != "" {
 			head += "  " + f.Field
 		}

@@ -28,7 +28,9 @@ func (r Result) SARIF(w io.Writer, version string) error {
 		}
 		var at sarifLocation
 		at.Physical.Artifact.URI = strings.TrimPrefix(filepath.ToSlash(f.File), "./")
-		at.Physical.Region.StartLine = f.Line
+		if f.Line > 0 {
+			at.Physical.Region = &sarifRegion{f.Line}
+		}
 		at.Logical = []sarifLogical{{Name: f.Object + " " + f.Field}}
 		one.Locations = []sarifLocation{at}
 		if f.Ignored != "" {
@@ -82,11 +84,12 @@ type (
 			Artifact struct {
 				URI string `json:"uri"`
 			} `json:"artifactLocation"`
-			Region struct {
-				StartLine int `json:"startLine"`
-			} `json:"region"`
+			Region *sarifRegion `json:"region,omitempty"`
 		} `json:"physicalLocation"`
 		Logical []sarifLogical `json:"logicalLocations"`
+	}
+	sarifRegion struct {
+		StartLine int `json:"startLine"`
 	}
 	sarifLogical struct {
 		Name string `json:"fullyQualifiedName"`

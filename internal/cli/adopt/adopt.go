@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"gapless.dev/gapless/internal/cli/target"
 	"gapless.dev/gapless/internal/kube"
 	"gapless.dev/gapless/internal/kube/verbs"
+	"gapless.dev/gapless/internal/lint"
 	"gapless.dev/gapless/internal/report"
 )
 
@@ -46,6 +48,7 @@ var strategies = map[string]func() *v1alpha1.Strategy{
 type Options struct {
 	Target   string
 	Strategy string
+	Check    string
 	Yes      bool
 	Output   shell.Output
 }
@@ -66,6 +69,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Strategy, "strategy", "", "recreate, rolling, blue-green or canary (default the Deployment's own)")
+	f.StringVar(&o.Check, "check", "", "`file` with a report of gapless check -o json, for what only a live test tells")
 	f.BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
 	o.Output.Register(cmd, "text", "json")
 	return cmd
@@ -93,12 +97,16 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 		}
 		r.Spec.Strategy = make()
 	}
+	checked, err := lint.ReadCheckReport(os.ReadFile, o.Check)
+	if err != nil {
+		return exit.With(exit.Usage, err)
+	}
 	cluster, err := sh.Cluster(o.Output)
 	if err != nil {
 		return err
 	}
 	r.Name, r.Namespace = name, cluster.Place().Namespace
-	p, err := propose(ctx, cluster, r)
+	p, err := propose(ctx, cluster, r, checked)
 	if err != nil {
 		return err
 	}
@@ -130,7 +138,7 @@ func encode(sh *shell.Shell, p Proposal) error {
 }
 
 // propose finds out all that can be known before. Nothing is written.
-func propose(ctx context.Context, cluster *verbs.Cluster, r *v1alpha1.Rollout) (Proposal, error) {
+func propose(ctx context.Context, cluster *verbs.Cluster, r *v1alpha1.Rollout, checked *lint.CheckReport) (Proposal, error) {
 	p, c, where := Proposal{Rollout: r}, cluster.Client(), cluster.Place()
 	taken, err := cluster.Adopted(ctx, r.Name)
 	if err != nil {
@@ -147,7 +155,7 @@ func propose(ctx context.Context, cluster *verbs.Cluster, r *v1alpha1.Rollout) (
 		return p, target.ClusterFailed(err)
 	}
 	p.Preview.On = &where
-	if p.Advice, err = advise(ctx, cluster, r.Name); err != nil {
+	if p.Advice, err = advise(ctx, cluster, r.Name, checked); err != nil {
 		return p, target.ClusterFailed(err)
 	}
 	// The API server's own word, before anybody is asked anything.

@@ -40,7 +40,7 @@ spec:
 `
 
 func TestAdvice_NamesWhatWouldLoseRequestsAndShowsADiff(t *testing.T) {
-	a := judge("demo-api.yaml", []byte(bare), []string{"PodDisruptionBudgets"})
+	a := judge("demo-api.yaml", []byte(bare), []string{"PodDisruptionBudgets"}, nil)
 	ids := map[string]bool{}
 	for _, f := range a.Findings {
 		ids[f.Rule] = true

@@ -2,6 +2,8 @@
 package lint
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,8 +21,9 @@ import (
 const long = `Find what in Kubernetes manifests would lose requests when a pod is replaced, and put it right.
 
 FILE holds plain YAML or JSON, one or many documents, lists included; DIR is read with all
-below it; - is what another command prints. Objects that belong together (Deployment, Service,
-PodDisruptionBudget, autoscaler, volume claims) are judged together, so give them together.
+below it; - is what another command prints; deploy/NAME (sts, ds) is what stands in a cluster,
+with all that is about it. Objects that belong together (Deployment, Service, PodDisruptionBudget,
+autoscaler, volume claims) are judged together, so give them together.
 
 --fix mends what follows from what is written, and asks for or leaves what does not: values of
 yours come from --set, from --check, or from you at the terminal, and are never guessed.
@@ -35,7 +38,7 @@ or the command line is wrong.`
 
 const example = `  gapless lint deploy.yaml
   helm template ./chart | gapless lint -
-  kubectl get deploy,svc,pdb -o yaml | gapless lint -
+  gapless lint deploy/api -n shop
   gapless lint k8s/ --fix --set K1.ready=/readyz --set K3.start=40s
   gapless lint k8s/ -o sarif > lint.sarif`
 
@@ -52,17 +55,17 @@ type Options struct {
 func New(sh *shell.Shell) *cobra.Command {
 	o := &Options{}
 	cmd := &cobra.Command{
-		Use:     "lint FILE|DIR|-...",
+		Use:     "lint FILE|DIR|-|deploy/NAME...",
 		Short:   "Find what in Kubernetes manifests would lose requests, and mend it",
 		Long:    long,
 		Example: example,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return exit.Usagef("lint takes files, folders or - for standard input: gapless lint deploy.yaml")
+				return exit.Usagef("lint takes files, folders, - for standard input, or deploy/NAME: gapless lint deploy.yaml")
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error { return Run(sh, o, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return Run(cmd.Context(), sh, o, args) },
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&o.Fix, "fix", false, "mend what can be mended, after showing the diff")
@@ -75,12 +78,16 @@ func New(sh *shell.Shell) *cobra.Command {
 }
 
 // Run judges the files, mends them if asked, and prints what is left.
-func Run(sh *shell.Shell, o *Options, args []string) error {
+func Run(ctx context.Context, sh *shell.Shell, o *Options, args []string) error {
 	least, answers, checked, err := o.parse()
 	if err != nil {
 		return exit.With(exit.Usage, err)
 	}
-	in, err := read(sh, args)
+	in, err := read(ctx, sh, o, args)
+	var coded *exit.ExitError
+	if errors.As(err, &coded) {
+		return err
+	}
 	if err != nil {
 		return exit.With(exit.Usage, err)
 	}
@@ -131,14 +138,7 @@ func (o *Options) parse() (least lint.Severity, answers lint.Answers, checked *l
 		}
 		answers[key] = value
 	}
-	if o.Check == "" {
-		return least, answers, nil, nil
-	}
-	data, err := os.ReadFile(o.Check)
-	if err != nil {
-		return "", nil, nil, fmt.Errorf("--check: %w", err)
-	}
-	checked, err = lint.ParseCheckReport(o.Check, data)
+	checked, err = lint.ReadCheckReport(os.ReadFile, o.Check)
 	return least, answers, checked, err
 }
 

@@ -74,7 +74,7 @@ func TestLint_ExitCodesAndMessages(t *testing.T) {
 		{"broken YAML", at("DIR/broken.yaml"), "", 2, "broken.yaml:5: not YAML"},
 		{"broken YAML beside others", at("DIR/broken.yaml", "DIR/bad.yaml"), "", 2, "error K4"},
 		{"nothing that is Kubernetes", at("DIR/values.yaml"), "", 2, "no Kubernetes object"},
-		{"no such file", at("deploy/x"), "", 2, "kubectl get"},
+		{"no such file", at("deployment.yml"), "", 2, "deploy/NAME"},
 		{"no argument", nil, "", 2, "gapless lint deploy.yaml"},
 		{"a folder", at("DIR"), "", 2, "chart/templates holds templates of a Helm chart"},
 		{"unknown severity", at("DIR/good.yaml", "--severity", "bad"), "", 2, `"bad" is none`},

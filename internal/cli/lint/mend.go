@@ -37,13 +37,24 @@ func mend(sh *shell.Shell, o *Options, files []*manifest.File, answers lint.Answ
 		return parsed(fixed), err
 	}
 	var changed []lint.Fixed
-	for _, f := range fixed {
-		if f.Changed() && f.Name != stdinName {
+	live := 0
+	for i, f := range fixed {
+		switch {
+		case !f.Changed() || f.Name == stdinName:
+			continue
+		case files[i].Live:
+			live++
+		default:
 			changed = append(changed, f)
-			show(sh, o, f)
 		}
+		show(sh, o, f)
+	}
+	if live > 0 {
+		sh.Warn("nothing is written to a cluster: mend it where these objects come from, and apply them")
 	}
 	switch {
+	case len(changed) == 0 && live > 0:
+		return files, nil
 	case len(changed) == 0:
 		sh.Warn("nothing to mend without a value or a decision of yours")
 		return files, nil
@@ -100,7 +111,7 @@ func ask(sh *shell.Shell, person *bufio.Reader, files []*manifest.File, answers 
 			continue
 		}
 		asked[f.Object+f.Ask.Key] = true
-		sh.Printf("%s:%d %s %s: %s\n  %s (Enter: leave it): ", f.File, f.Line, f.Rule, f.Object, f.What, f.Ask.Text)
+		sh.Printf("%s %s %s: %s\n  %s (Enter: leave it): ", f.Place(), f.Rule, f.Object, f.What, f.Ask.Text)
 		line, err := person.ReadString('\n')
 		if text := strings.TrimSpace(line); text != "" {
 			if wrong := f.Ask.Check(text); wrong != nil {

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,7 +24,7 @@ const (
 const stdinName = "stdin"
 
 // read opens everything that was named. Something that is not there is an error; something that is no YAML is a problem of its own.
-func read(sh *shell.Shell, args []string) (input, error) {
+func read(ctx context.Context, sh *shell.Shell, o *Options, args []string) (input, error) {
 	var in input
 	total := 0
 	add := func(name string, data []byte) error {
@@ -48,6 +49,17 @@ func read(sh *shell.Shell, args []string) (input, error) {
 			if err := add(stdinName, data); err != nil {
 				return in, err
 			}
+			continue
+		}
+		if kind, name, ok := workload(arg); ok && !exists(arg) {
+			text, err := live(ctx, sh, o, kind, name)
+			if err != nil {
+				return in, err
+			}
+			if err := add(arg, text); err != nil {
+				return in, err
+			}
+			in.files[len(in.files)-1].Live = true
 			continue
 		}
 		names, err := expand(sh, arg)
@@ -88,7 +100,7 @@ func readFile(name string) ([]byte, error) {
 func expand(sh *shell.Shell, arg string) ([]string, error) {
 	info, err := os.Stat(arg)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: no such file or folder; objects of a cluster come by kubectl get ... -o yaml | gapless lint -", arg)
+		return nil, fmt.Errorf("%s: no such file or folder; what stands in a cluster is named deploy/NAME, or comes by kubectl get ... -o yaml | gapless lint -", arg)
 	}
 	if err != nil {
 		return nil, err

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,52 +21,28 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/yaml"
-
-	"gapless.dev/gapless/internal/kube"
 )
 
-// Manifest is a Deployment with the Services, PodDisruptionBudgets and autoscalers that are about it, as its user would have written them: without
-// what the cluster added. What may not be read is left out, and named in unread.
+// Manifest is a Deployment with all that is about it, as its user would have written it: without what the cluster added. What may not
+// be read is left out, and named in unread.
 func (c *Cluster) Manifest(ctx context.Context, deployment string) (text []byte, unread []string, err error) {
-	d, err := kube.Deployment(ctx, c.client, c.place.Namespace, deployment)
+	return c.ManifestOf(ctx, "Deployment", deployment)
+}
+
+// ManifestOf is Manifest for any workload of the group apps. About it are the Services, PodDisruptionBudgets and autoscalers that select it,
+// the Ingresses that lead to those Services, the volume claims that it mounts, and its namespace.
+func (c *Cluster) ManifestOf(ctx context.Context, kind, name string) (text []byte, unread []string, err error) {
+	one := &unstructured.Unstructured{}
+	one.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(kind))
+	if err := c.client.Get(ctx, client.ObjectKey{Namespace: c.place.Namespace, Name: name}, one); err != nil {
+		return nil, nil, explain(err)
+	}
+	about, unread, err := c.about(ctx, one)
 	if err != nil {
 		return nil, nil, explain(err)
 	}
-	found := []client.Object{d}
-	podLabels, _, _ := unstructured.NestedStringMap(d.Object, "spec", "template", "metadata", "labels")
-	var services corev1.ServiceList
-	var budgets policyv1.PodDisruptionBudgetList
-	var scalers autoscalingv2.HorizontalPodAutoscalerList
-	for _, list := range []struct {
-		of   string
-		into client.ObjectList
-	}{{"Services", &services}, {"PodDisruptionBudgets", &budgets}, {"HorizontalPodAutoscalers", &scalers}} {
-		err := c.client.List(ctx, list.into, client.InNamespace(c.place.Namespace))
-		switch {
-		case apierrors.IsForbidden(err):
-			unread = append(unread, list.of)
-		case err != nil:
-			return nil, nil, explain(err)
-		}
-	}
-	for i := range services.Items {
-		if s := &services.Items[i]; len(s.Spec.Selector) > 0 && labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(podLabels)) {
-			found = append(found, s)
-		}
-	}
-	for i := range budgets.Items {
-		b := &budgets.Items[i]
-		if s, err := metav1.LabelSelectorAsSelector(b.Spec.Selector); err == nil && !s.Empty() && s.Matches(labels.Set(podLabels)) {
-			found = append(found, b)
-		}
-	}
-	for i := range scalers.Items {
-		if h := &scalers.Items[i]; h.Spec.ScaleTargetRef.Kind == "Deployment" && h.Spec.ScaleTargetRef.Name == deployment {
-			found = append(found, h)
-		}
-	}
 	var out bytes.Buffer
-	for i, o := range found {
+	for i, o := range append([]client.Object{one}, about...) {
 		one, err := c.written(o)
 		if err != nil {
 			return nil, nil, err
@@ -77,6 +55,107 @@ func (c *Cluster) Manifest(ctx context.Context, deployment string) (text []byte,
 	return out.Bytes(), unread, nil
 }
 
+// about finds what belongs to a workload.
+func (c *Cluster) about(ctx context.Context, one *unstructured.Unstructured) (found []client.Object, unread []string, err error) {
+	var services corev1.ServiceList
+	var budgets policyv1.PodDisruptionBudgetList
+	var scalers autoscalingv2.HorizontalPodAutoscalerList
+	var ingresses networkingv1.IngressList
+	var claims corev1.PersistentVolumeClaimList
+	for _, list := range []struct {
+		of   string
+		into client.ObjectList
+	}{
+		{"Services", &services},
+		{"PodDisruptionBudgets", &budgets},
+		{"HorizontalPodAutoscalers", &scalers},
+		{"Ingresses", &ingresses},
+		{"PersistentVolumeClaims", &claims},
+	} {
+		err := c.client.List(ctx, list.into, client.InNamespace(c.place.Namespace))
+		switch {
+		case apierrors.IsForbidden(err):
+			unread = append(unread, list.of)
+		case err != nil:
+			return nil, nil, err
+		}
+	}
+	labelled, _, _ := unstructured.NestedStringMap(one.Object, "spec", "template", "metadata", "labels")
+	served := map[string]bool{}
+	for i := range services.Items {
+		if s := &services.Items[i]; len(s.Spec.Selector) > 0 && labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(labelled)) {
+			found, served[s.Name] = append(found, s), true
+		}
+	}
+	for i := range budgets.Items {
+		b := &budgets.Items[i]
+		if s, err := metav1.LabelSelectorAsSelector(b.Spec.Selector); err == nil && !s.Empty() && s.Matches(labels.Set(labelled)) {
+			found = append(found, b)
+		}
+	}
+	for i := range scalers.Items {
+		if h := &scalers.Items[i]; h.Spec.ScaleTargetRef.Kind == one.GetKind() && h.Spec.ScaleTargetRef.Name == one.GetName() {
+			found = append(found, h)
+		}
+	}
+	for i := range ingresses.Items {
+		if leads(&ingresses.Items[i], served) {
+			found = append(found, &ingresses.Items[i])
+		}
+	}
+	mounted := mounts(one)
+	for i := range claims.Items {
+		if mounted[claims.Items[i].Name] {
+			found = append(found, &claims.Items[i])
+		}
+	}
+	return c.withNamespace(ctx, found, unread)
+}
+
+// withNamespace adds the namespace: a label of it can give pods a readiness gate.
+func (c *Cluster) withNamespace(ctx context.Context, found []client.Object, unread []string) ([]client.Object, []string, error) {
+	var ns corev1.Namespace
+	err := c.client.Get(ctx, client.ObjectKey{Name: c.place.Namespace}, &ns)
+	switch {
+	case apierrors.IsForbidden(err):
+		return found, append(unread, "the namespace"), nil
+	case err != nil:
+		return nil, nil, err
+	}
+	return append(found, &ns), unread, nil
+}
+
+func leads(ingress *networkingv1.Ingress, to map[string]bool) bool {
+	if b := ingress.Spec.DefaultBackend; b != nil && b.Service != nil && to[b.Service.Name] {
+		return true
+	}
+	for _, rule := range ingress.Spec.Rules {
+		if rule.HTTP == nil {
+			continue
+		}
+		for _, p := range rule.HTTP.Paths {
+			if p.Backend.Service != nil && to[p.Backend.Service.Name] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// mounts are the claims that a workload's pods mount.
+func mounts(one *unstructured.Unstructured) map[string]bool {
+	names := map[string]bool{}
+	volumes, _, _ := unstructured.NestedSlice(one.Object, "spec", "template", "spec", "volumes")
+	for _, v := range volumes {
+		if fields, ok := v.(map[string]any); ok {
+			if name, found, _ := unstructured.NestedString(fields, "persistentVolumeClaim", "claimName"); found {
+				names[name] = true
+			}
+		}
+	}
+	return names
+}
+
 // written is an object as YAML, without what the cluster added.
 func (c *Cluster) written(o client.Object) ([]byte, error) {
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
@@ -87,7 +166,10 @@ func (c *Cluster) written(o client.Object) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	meta := map[string]any{"name": o.GetName(), "namespace": o.GetNamespace()}
+	meta := map[string]any{"name": o.GetName()}
+	if o.GetNamespace() != "" {
+		meta["namespace"] = o.GetNamespace()
+	}
 	if l := o.GetLabels(); len(l) > 0 {
 		meta["labels"] = l
 	}

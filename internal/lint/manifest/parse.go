@@ -27,6 +27,8 @@ type File struct {
 	Name string
 	// Objects are the Kubernetes objects in the file, those in lists included, in the order they are written.
 	Objects []*Object
+	// Live is set for objects as they stand in a cluster: the text is ours, and nobody has its lines before his eyes.
+	Live bool
 
 	docs []doc
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,8 +19,10 @@ import (
 
 	"gapless.dev/gapless/internal/check"
 	"gapless.dev/gapless/internal/check/pod"
+	"gapless.dev/gapless/internal/cli/adopt"
 	command "gapless.dev/gapless/internal/cli/check"
 	"gapless.dev/gapless/internal/cli/exit"
+	"gapless.dev/gapless/internal/cli/lint"
 	"gapless.dev/gapless/test/e2e/world"
 )
 
@@ -56,6 +60,7 @@ func TestCheck_OfPodsLeavesThoseThatServeAlone(t *testing.T) {
 	if bad.Cause != "Z1" || rule(w, bad, "Z5").Why != "blocked by Z1" {
 		w.Errorf("first cause %q: %+v", bad.Cause, bad.Rules)
 	}
+	advised(w, good)
 	if after := w.PodNames(); !slices.Equal(before, after) {
 		w.Errorf("pods before %v, after %v", before, after)
 	}
@@ -106,6 +111,32 @@ func rule(w *world.World, r check.Report, id string) check.Rule {
 		w.Fatalf("%s was not judged", id)
 	}
 	return r.Rules[i]
+}
+
+// advised: lint and adopt judge what stands, and take from the check what only that could know.
+func advised(w *world.World, good check.Report) {
+	w.Helper()
+	const unknown = "nothing here delays the stop of container app"
+	out, err := w.Gapless(lint.New, "deploy/"+world.Demo)
+	if exit.Code(err) != exit.Failed || !strings.Contains(out, "warning K5  Deployment/"+w.Namespace+"/"+world.Demo) || !strings.Contains(out, unknown) {
+		w.Errorf("lint: exit code %d:\n%s", exit.Code(err), out)
+	}
+	name := filepath.Join(w.TempDir(), "report.json")
+	text, err := json.Marshal(good)
+	world.Check(w.T, err)
+	world.Check(w.T, os.WriteFile(name, text, 0o600))
+	if out, _ := w.Gapless(lint.New, "deploy/"+world.Demo, "--check", name); strings.Contains(out, unknown) {
+		w.Errorf("lint does not know what the check has seen:\n%s", out)
+	}
+	before := w.Theirs()
+	if out, err := w.Gapless(lint.New, "deploy/"+world.Demo, "--fix", "--yes"); !strings.Contains(out, "+kind: PodDisruptionBudget") || !strings.Contains(out, "nothing is written to a cluster") {
+		w.Errorf("lint --fix: %v:\n%s", err, out)
+	}
+	w.SameAs(before)
+	out, err = w.Gapless(adopt.New, "deploy/"+world.Demo, "--strategy", "rolling", "--check", name)
+	if exit.Code(err) != exit.Failed || !strings.Contains(out, "What gapless lint finds in it") || !strings.Contains(out, "nothing was changed") {
+		w.Errorf("adopt: exit code %d:\n%s", exit.Code(err), out)
+	}
 }
 
 // naive is a second Deployment, of the service that dies of SIGTERM.
