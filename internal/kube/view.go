@@ -100,17 +100,23 @@ func lasts(now *report.Report, state rollout.State) {
 		return
 	}
 	now.Phases = slices.Clone(now.Phases)
+	began := state.PhaseAt
 	if n := len(now.Phases); n > 0 {
 		last := &now.Phases[n-1]
 		if last.Name == string(state.Phase) && last.Step == now.Step {
 			last.End = time.Time{}
 			return
 		}
+		if last.Name == string(state.Phase) { // another step: its own beginning is not remembered, but when it first stood
+			if began = state.StandsAt; began.IsZero() {
+				began = now.At
+			}
+		}
 		if last.End.IsZero() {
-			last.End = state.PhaseAt
+			last.End = began
 		}
 	}
-	span := report.Span{Name: string(state.Phase), Step: now.Step, Start: state.PhaseAt}
+	span := report.Span{Name: string(state.Phase), Step: now.Step, Start: began}
 	if now.Step > 0 {
 		span.Weight = now.Weight
 	}

@@ -49,6 +49,8 @@ func (f *Follower) Next(r evidence.Report) View {
 	switch {
 	case f.last.At.IsZero() || r.Revision != f.last.Revision:
 		f.last = r
+	case r.Traffic != nil && f.last.Traffic != nil && r.Traffic.Elapsed == f.last.Traffic.Elapsed:
+		// The probe has told nothing new.
 	case apart >= leastApart:
 		f.history = append(f.history, between(f.last, r, apart.Seconds()))
 		f.history = f.history[max(0, len(f.history)-maxHistory):]
@@ -66,6 +68,9 @@ func between(a, b evidence.Report, seconds float64) Rates {
 	}
 	rates := Rates{PerSecond: map[string]float64{}}
 	if x, y := a.Traffic, b.Traffic; x != nil && y != nil && x.Started.Equal(y.Started) {
+		if counted := (y.Elapsed - x.Elapsed).Duration().Seconds(); counted > 0 {
+			seconds = counted
+		}
 		for name, n := range y.Versions {
 			rates.PerSecond[name] = float64(max(0, n-x.Versions[name])) / seconds
 		}

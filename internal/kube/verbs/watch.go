@@ -81,19 +81,28 @@ func (c *Cluster) watch(ctx context.Context, app string, everything bool) iter.S
 	}
 }
 
-// kept is what was written down of a revision, and for which status it was read.
+// kept is what was written down of a revision, and for which status it was read. The status is written a moment before, so it is
+// read once more.
 type kept struct {
 	of     string
+	at     time.Time
+	again  bool
 	report report.Report
 }
+
+// aMoment is longer than a controller takes from one to the other.
+const aMoment = 2 * time.Second
 
 func (c *Cluster) glance(ctx context.Context, m *mirror, r *v1alpha1.Rollout, seen map[string]kept) (report.Report, error) {
 	of := fmt.Sprint(r.Status.Revision, r.Status.Phase, r.Status.Step, r.Status.Reason, r.Status.Kept == nil)
 	k := seen[r.Name]
-	if k.of != of || k.report.Outcome == report.Running && r.Status.Candidate == nil {
-		k = kept{of, c.kept(ctx, r)}
-		seen[r.Name] = k
+	switch {
+	case k.of != of:
+		k = kept{of: of, at: time.Now(), report: c.kept(ctx, r)}
+	case !k.again && time.Since(k.at) > aMoment:
+		k.again, k.report = true, c.kept(ctx, r)
 	}
+	seen[r.Name] = k
 	var now report.Report
 	var err error
 	if m.everything {
