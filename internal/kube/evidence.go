@@ -152,6 +152,9 @@ func (a *App) Record(ctx context.Context, seen controller.Seen, d rollout.Decisi
 		if now.Over() {
 			e.now.Report.Versions = a.counted(now.At)
 		}
+		if f := a.heard.failure; f.Hash == now.To && f.Log != "" {
+			e.now.Report.Logs = strings.Split(f.Log, "\n")
+		}
 		e.put(revisionKey(now.Revision), e.now)
 	}
 	for _, an := range d.Answers {

@@ -32,8 +32,20 @@ func (l *look) versionStatus(v rollout.Version) *v1alpha1.VersionStatus {
 	}
 	if tag := tagOf(template); tag != "" {
 		out.Version = tag
+	} else if name := l.rememberedName(v); name != "" {
+		out.Version = name
 	}
 	return out
+}
+
+// rememberedName is what a version was called of which nothing is left.
+func (l *look) rememberedName(v rollout.Version) string {
+	for _, s := range []*v1alpha1.VersionStatus{l.rollout.Status.Stable, l.rollout.Status.Candidate} {
+		if s != nil && s.Hash == string(v) {
+			return s.Version
+		}
+	}
+	return ""
 }
 
 // versionStatuses adds a part of the hash where both versions have the same tag.

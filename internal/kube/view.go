@@ -89,6 +89,9 @@ func ViewOfStatus(r *v1alpha1.Rollout, kept report.Report, at time.Time) report.
 	if adopted := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionAdopted); adopted != nil && adopted.Status == metav1.ConditionFalse {
 		now.Message = adopted.Message
 	}
+	if f := st.Failure; f != nil && f.Log != "" {
+		now.Logs = strings.Split(f.Log, "\n")
+	}
 	lasts(&now, state)
 	end(&now, r, state)
 	return now
