@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"gapless.dev/gapless/internal/controller"
@@ -135,5 +136,24 @@ func TestEvidence_IsBounded(t *testing.T) {
 	e, err := EvidenceOf(t.Context(), d.client, deskKey)
 	if err != nil || total > keptBytes || len(e.Reports) > keptRevisions || len(e.Reports) < 2 || e.Reports[0].Revision != 19 {
 		t.Errorf("%d bytes, %d reports, %v", total, len(e.Reports), err)
+	}
+}
+
+func TestNames_OutliveTheVersion(t *testing.T) {
+	d := newDesk(t)
+	v := d.newTemplate()
+	if err := d.app.Save(t.Context(), rollout.State{Phase: rollout.Preparing, Revision: 2, Stable: "old", Candidate: v}); err != nil {
+		t.Fatal(err)
+	}
+	deploy := d.deployment()
+	d.change(deploy, func() {
+		_ = unstructured.SetNestedField(deploy.Object, templateOf("api:1", map[string]any{"app": "api"}), "spec", "template")
+	})
+	d.look()
+	if err := d.app.Save(t.Context(), rollout.State{Phase: rollout.Aborting, Revision: 2, Stable: "old", Candidate: v, Message: fmt.Sprintf("%s is gone", v)}); err != nil {
+		t.Fatal(err)
+	}
+	if st := d.app.seen.rollout.Status; st.Message != "2 is gone" || st.Candidate.Version != "2" {
+		t.Errorf("%q, %+v", st.Message, st.Candidate)
 	}
 }
