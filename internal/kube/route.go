@@ -22,12 +22,13 @@ import (
 	"gapless.dev/gapless/internal/traffic/weighted"
 )
 
-// traffic is what divides it: for the time of a revision that which it began with.
+// traffic is what divides it. For the time of a revision that is the route that it began with; how its data plane is asked may change.
 func (l *look) traffic() *v1alpha1.Traffic {
-	if k := l.rollout.Status.Kept; k != nil {
+	now := l.rollout.Spec.Traffic
+	if k := l.rollout.Status.Kept; k != nil && !same(k.Traffic, now) {
 		return k.Traffic
 	}
-	return l.rollout.Spec.Traffic
+	return now
 }
 
 // lookAtRoute opens the router that the Rollout names.

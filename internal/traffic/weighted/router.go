@@ -103,7 +103,7 @@ func (r *Router) Read() traffic.Reading {
 
 // behind says what is not as it was told yet.
 func (r *Router) behind(at *standing) string {
-	_, pinned := r.User.Pin()
+	pin, arrived := r.User.Pin()
 	switch {
 	case r.Object == nil:
 		return ""
@@ -111,7 +111,7 @@ func (r *Router) behind(at *standing) string {
 		return fmt.Sprintf("%s %s was changed by somebody and is written anew", r.Object.GetKind(), r.Object.GetName())
 	case !at.whole():
 		return "what stands beside the route is on its way"
-	case !pinned && len(r.User.Services) > 0:
+	case pin != "" && !arrived:
 		return "the EndpointSlices do not follow the Services' selectors yet"
 	case r.shared():
 		return "the Services are not pinned to one version yet"

@@ -26,6 +26,12 @@ const Demo = "demo-api"
 // Deploy creates the demo service in three pods and a Service, and waits until it answers.
 func (w *World) Deploy(args ...string) {
 	w.Helper()
+	w.DeployOf(Image, args...)
+}
+
+// DeployOf does the same with another image.
+func (w *World) DeployOf(image string, args ...string) {
+	w.Helper()
 	labels := map[string]string{"app": Demo}
 	d := &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: Demo, Namespace: w.Namespace},
@@ -34,7 +40,7 @@ func (w *World) Deploy(args ...string) {
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
 				Spec: corev1.PodSpec{Containers: []corev1.Container{{
-					Name: "app", Image: Image, Args: append([]string{"-version", "1.0.0"}, args...),
+					Name: "app", Image: image, Args: append([]string{"-version", "1.0.0"}, args...),
 					Ports:          []corev1.ContainerPort{{ContainerPort: 8080}},
 					ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready", Port: IntOrString(8080)}}},
 				}}},

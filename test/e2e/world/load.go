@@ -17,9 +17,18 @@ func (w *World) UnderLoad(fresh, post float64, happens func()) report.Traffic {
 	return w.Probing(load.Options{Rate: 300, New: fresh, Post: post, Timeout: 10 * time.Second}, happens)
 }
 
+// Probing does the same with a load of one's own. Without a URL it is sent to the Service's address.
 func (w *World) Probing(o load.Options, happens func()) report.Traffic {
 	w.Helper()
-	o.URL = "http://" + w.Address() + "/"
+	return w.Watching(o, func(*probe.Probe) { happens() })
+}
+
+// Watching does the same and shows the probe while it runs.
+func (w *World) Watching(o load.Options, happens func(*probe.Probe)) report.Traffic {
+	w.Helper()
+	if o.URL == "" {
+		o.URL = "http://" + w.Address() + "/"
+	}
 	w.CleanSecond(o)
 	ctx, stop := context.WithCancel(w.Context())
 	p, done := probe.New(o), make(chan report.Traffic)
@@ -31,7 +40,7 @@ func (w *World) Probing(o load.Options, happens func()) report.Traffic {
 		done <- counted
 	}()
 	time.Sleep(2 * time.Second)
-	happens()
+	happens(p)
 	time.Sleep(2 * time.Second)
 	stop()
 	counted := <-done
