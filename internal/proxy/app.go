@@ -23,6 +23,7 @@ type App struct {
 	turn    atomic.Uint64 // place in the order of the versions
 	shift   atomic.Uint64 // where the search for the least busy instance starts
 	shadow  atomic.Uint64
+	user    atomic.Uint64 // place in the order of new users
 	shadows chan struct{} // a place for each mirrored request
 	now     atomic.Pointer[routing]
 
@@ -41,6 +42,9 @@ type routing struct {
 	mirror []uint8        // 1 where a request is mirrored
 	to     *pool          // of route.To; nil if it has no instance
 	sticky map[string]int // index in pools, by token
+	// users are the versions that a user may stay on, by what their cookie says, and share 1 where a new one goes to route.To.
+	users map[string]rollout.Version
+	share []uint8
 }
 
 // A pool holds the instances of a version that are in rotation.
@@ -140,6 +144,13 @@ func (a *App) rebuild() {
 		}
 	}
 	r.order = spread(weights)
+	if m := a.route.Match; m != nil && m.Users > 0 {
+		r.share = spread([]int{100 - min(m.Users, 100), min(m.Users, 100)})
+		r.users = map[string]rollout.Version{}
+		for _, v := range versions {
+			r.users[userOf(v)] = v
+		}
+	}
 	if a.route.Mirror > 0 && r.to != nil {
 		r.mirror = spread([]int{100 - min(a.route.Mirror, 100), min(a.route.Mirror, 100)})
 	}

@@ -114,6 +114,7 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 			x.status = res.StatusCode
 			x.shadow.real(x.status, x.sent)
 			x.stick(r, res)
+			x.keep(r, res)
 			return res, nil
 		}
 		if !neverSent(err) || r.Context().Err() != nil {

@@ -24,7 +24,7 @@ func (a *App) pick(r *http.Request, not []*Instance) *Instance {
 }
 
 func (a *App) choose(now *routing, r *http.Request, not []*Instance) *Instance {
-	matched := now.to != nil && now.route.Match != nil && matches(now.route.Match, r)
+	matched := a.matched(now, r)
 	if a.sticky != "" {
 		if i := a.stuck(now, r, matched, not); i != nil {
 			return i
