@@ -161,7 +161,7 @@ var canaryShape = shape{
 
 var stepShape = shape{
 	opt("weight", "The share of the traffic in percent that the new version gets.", "that of the step before", wholeFrom(0, 100)),
-	opt("match", "Requests that go to the new version beside the weight: all of the headers and cookies must agree.", "", fieldsOf("match", matchShape)),
+	opt("match", "Requests that go to the new version beside the weight: all of the headers and cookies must agree; or a share of the users.", "", fieldsOf("match", matchShape)),
 	opt("mirror", "The share of requests in percent that the new version gets a copy of; the answers are dropped.", "0", wholeFrom(0, 100)),
 	opt("pause", "How long the step lasts at least, or manual: until somebody promotes.", "0s", eitherOf(aDuration(), oneOf("manual"))),
 }
@@ -169,6 +169,7 @@ var stepShape = shape{
 var matchShape = shape{
 	opt("header", "Headers and their values.", "", namesOf(orNothing(anyText()))),
 	opt("cookie", "Cookies and their values.", "", namesOf(orNothing(anyText()))),
+	opt("users", "A share of the users in percent, in the place of header and cookie. Each stays with the version of the first answer, by a cookie.", "", wholeFrom(1, 100)),
 }
 
 // Texts that more than one place knows.

@@ -162,9 +162,15 @@ func step(v value, before int) rollout.Step {
 		m := f.object(matchShape)
 		header, headers := m.texts("header")
 		cookie, cookies := m.texts("cookie")
-		s.Match = &rollout.Match{Header: header, Cookie: cookie}
-		if f.node.Kind == yaml.MappingNode && len(s.Match.Header)+len(s.Match.Cookie) == 0 {
-			f.wrong("matches nothing", "write header: {X-Canary: \"yes\"} or cookie: {canary: \"yes\"}")
+		s.Match = &rollout.Match{Header: header, Cookie: cookie, Users: m.whole("users", 0)}
+		named := len(s.Match.Header) + len(s.Match.Cookie)
+		if f.node.Kind == yaml.MappingNode && named == 0 && s.Match.Users == 0 {
+			f.wrong("matches nothing", "write header: {X-Canary: \"yes\"}, cookie: {canary: \"yes\"} or users: 20")
+		}
+		if u, ok := m.get("users"); ok && named > 0 {
+			u.wrong("stands beside header or cookie", "write users alone, or leave it out")
+		} else if ok && s.Weight > 0 {
+			u.wrong(fmt.Sprintf("is a share of all users, and the step has weight %d as well", s.Weight), "leave weight out of this step and of those before it")
 		}
 		for name, field := range headers {
 			if !headerName.MatchString(name) {

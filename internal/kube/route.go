@@ -25,7 +25,7 @@ import (
 // traffic is what divides it. For the time of a revision that is the route that it began with; how its data plane is asked may change.
 func (l *look) traffic() *v1alpha1.Traffic {
 	now := l.rollout.Spec.Traffic
-	if k := l.rollout.Status.Kept; k != nil && !same(k.Traffic, now) {
+	if k := l.rollout.Status.Kept; k != nil && routeKey(k.Traffic) != routeKey(now) {
 		return k.Traffic
 	}
 	return now
@@ -119,7 +119,7 @@ func (a *App) companions(ctx context.Context, l *look, k traffic.Kind) ([]*unstr
 	}
 	var all []*unstructured.Unstructured
 	for _, kind := range c.Companions() {
-		list, err := a.list(ctx, kind)
+		list, err := a.list(ctx, kind, client.MatchingLabels{v1alpha1.LabelRollout: l.rollout.Name})
 		if err != nil {
 			return nil, err
 		}
@@ -128,9 +128,6 @@ func (a *App) companions(ctx context.Context, l *look, k traffic.Kind) ([]*unstr
 			seen[nameOf(o)] = true // it has a look of its own
 		}
 		for _, o := range list {
-			if o.GetLabels()[v1alpha1.LabelRollout] != l.rollout.Name {
-				continue
-			}
 			a.fresh(l, o)
 			if seen[nameOf(o)] = true; o.GetDeletionTimestamp() == nil {
 				all = append(all, o)
@@ -143,8 +140,8 @@ func (a *App) companions(ctx context.Context, l *look, k traffic.Kind) ([]*unstr
 	return all, nil
 }
 
-// list is all of a kind in the namespace; none where the cluster does not know the kind.
-func (a *App) list(ctx context.Context, kind schema.GroupVersionKind) ([]*unstructured.Unstructured, error) {
+// list is what there is of a kind in the namespace; none where the cluster does not know the kind.
+func (a *App) list(ctx context.Context, kind schema.GroupVersionKind, which ...client.ListOption) ([]*unstructured.Unstructured, error) {
 	ctx, stop := context.WithTimeout(ctx, slow)
 	defer stop()
 	if err := a.watch(ctx, kind); NotInstalled(err) {
@@ -154,7 +151,7 @@ func (a *App) list(ctx context.Context, kind schema.GroupVersionKind) ([]*unstru
 	}
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(kind)
-	if err := a.Client.List(ctx, list, client.InNamespace(a.Key.Namespace)); NotInstalled(err) {
+	if err := a.Client.List(ctx, list, append(which, client.InNamespace(a.Key.Namespace))...); NotInstalled(err) {
 		return nil, nil
 	} else if err != nil {
 		return nil, fmt.Errorf("list %s: %w", kind.Kind, err)
