@@ -64,6 +64,7 @@ bench: ## what is fast, as ratios side by side; bench/README.md tells how to rea
 	go run ./bench/edge
 	go run ./bench/proxy
 	go run ./bench/probe
+	go run ./bench/wrap
 	go run ./bench/gates
 
 docs: build ## remake the pictures in docs/ (needs chromium)

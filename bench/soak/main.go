@@ -67,6 +67,7 @@ func soak(ctx context.Context) error {
 
 	rows, demoErr := demos(ctx, *runs, *rate, strings.Fields(*before))
 	writeRows(&out, rows, *rate)
+	wrapErr := wrapped(ctx, &out, *runs, strings.Fields(*before))
 	simErr := simulate(ctx, &out, *schedules)
 
 	file := filepath.Join(*dir, date+".md")
@@ -77,7 +78,7 @@ func soak(ctx context.Context) error {
 		return err
 	}
 	fmt.Println("wrote", file)
-	return errors.Join(demoErr, simErr, lostAny(rows))
+	return errors.Join(demoErr, wrapErr, simErr, lostAny(rows))
 }
 
 // demos runs the demo over and over, one after the other: two loads at once would measure each other.

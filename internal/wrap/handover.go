@@ -64,19 +64,31 @@ func (h *handover) server() *http.Server {
 // A journey is what is known of one request on its way.
 type journey struct {
 	end     context.CancelFunc // of the way to the command
-	version []string
+	version []string           // what kit says in our name, where the command does not
+	leave   []string           // and that the client should go elsewhere
 }
 
 type journeyKey struct{}
+
+// add says in a final answer what we have to say.
+func (j *journey) add(h http.Header) {
+	if j.version != nil && h[versionHeader] == nil {
+		h[versionHeader] = j.version
+	}
+	if j.leave != nil {
+		h["Connection"] = j.leave
+	}
+}
 
 func (h *handover) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.busy.Add(1)
 	defer h.busy.Add(-1)
 	ctx, end := context.WithCancel(r.Context())
 	defer end()
-	// The command's own version wins, so ours waits until it has answered.
-	j := &journey{end: end, version: w.Header()[versionHeader]}
+	// The command's own version wins, and an informational answer takes all headers with it: so ours wait for the final one.
+	j := &journey{end: end, version: w.Header()[versionHeader], leave: w.Header()["Connection"]}
 	delete(w.Header(), versionHeader)
+	delete(w.Header(), "Connection")
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		// A command may answer while it still reads; net/http by itself would throw away what it has not read by then.
 		_ = http.NewResponseController(w).EnableFullDuplex()
@@ -108,18 +120,14 @@ func rewrite(r *httputil.ProxyRequest) {
 func (h *handover) answered(res *http.Response) error {
 	ctx := res.Request.Context()
 	j := ctx.Value(journeyKey{}).(*journey)
-	if j.version != nil && res.Header[versionHeader] == nil {
-		res.Header[versionHeader] = j.version
-	}
+	j.add(res.Header)
 	goodbye(ctx, res, j.end)
 	return nil
 }
 
 // failed is called instead of an answer. What it says is for people; the status tells a proxy whether it may try elsewhere.
 func (h *handover) failed(w http.ResponseWriter, r *http.Request, err error) {
-	if j, ok := r.Context().Value(journeyKey{}).(*journey); ok && j.version != nil {
-		w.Header()[versionHeader] = j.version
-	}
+	r.Context().Value(journeyKey{}).(*journey).add(w.Header())
 	var op *net.OpError
 	cut, stopping := kit.Deadline(r.Context())
 	switch {

@@ -236,6 +236,15 @@ func TestDrain_IsAnnouncedOnEveryAnswerFromItsMiddleOn(t *testing.T) {
 			t.Errorf("%v after the signal an answer does not announce the end", before.Sub(stopped))
 		}
 	}
+	time.Sleep(time.Until(stopped.Add(short.Drain/2 + 50*time.Millisecond)))
+	res, err := kept.Get(w.url("/hints")) // an informational answer comes first
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if !res.Close || res.Header.Get("Gapless-Version") != "1.2.3" || res.Header.Get("Link") == "" {
+		t.Errorf("after a hint: close %v, %v", res.Close, res.Header)
+	}
 	if code := w.code(w.health, "/readyz"); code != http.StatusServiceUnavailable {
 		t.Errorf("readiness in the drain: %d", code)
 	}

