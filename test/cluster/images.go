@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,45 +19,90 @@ import (
 	"strings"
 )
 
-// WriteImage writes an image of one layer, as `docker save` would: the static binary at /NAME, which is its entry point,
-// and an empty /tmp. The same binary and name make the same bytes.
-func WriteImage(w io.Writer, name, binary string) error {
-	program, err := os.ReadFile(binary)
+// WriteImage writes an image of one layer, as `docker save` would, with an empty /tmp. Of a static binary it is /NAME, which is the entry
+// point; of a folder it is all that lies in it, and has none. An image may have several
+// names, with commas between them. The same content and name make the same bytes.
+func WriteImage(w io.Writer, name, path string) error {
+	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	entry := filepath.Base(binary)
 	var layer bytes.Buffer
 	files := tar.NewWriter(&layer)
-	err = errors.Join(
-		files.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777}),
-		writeFile(files, entry, 0o755, program),
-		files.Close(),
-	)
+	config := object{"Env": []string{"PATH=/"}}
+	err = files.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777})
+	if info.IsDir() {
+		config["Env"] = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/"}
+		err = errors.Join(err, writeFolder(files, path), files.Close())
+	} else {
+		entry := filepath.Base(path)
+		config["Entrypoint"] = []string{"/" + entry}
+		program, readErr := os.ReadFile(path)
+		err = errors.Join(err, readErr, writeFile(files, entry, 0o755, program), files.Close())
+	}
 	if err != nil {
 		return err
 	}
-	type object = map[string]any
-	config, err := json.Marshal(object{
-		"architecture": runtime.GOARCH, "os": "linux",
-		"config": object{"Entrypoint": []string{"/" + entry}, "Env": []string{"PATH=/"}},
-		"rootfs": object{"type": "layers", "diff_ids": []string{fmt.Sprintf("sha256:%x", sha256.Sum256(layer.Bytes()))}},
+	return writeArchive(w, name, config, layer.Bytes())
+}
+
+type object = map[string]any
+
+// writeArchive wraps a layer and its config up.
+func writeArchive(w io.Writer, name string, config object, layer []byte) error {
+	described, err := json.Marshal(object{
+		"architecture": runtime.GOARCH, "os": "linux", "config": config,
+		"rootfs": object{"type": "layers", "diff_ids": []string{fmt.Sprintf("sha256:%x", sha256.Sum256(layer))}},
 	})
 	if err != nil {
 		return err
 	}
-	configName := fmt.Sprintf("%x.json", sha256.Sum256(config))
-	manifest, err := json.Marshal([]object{{"Config": configName, "RepoTags": []string{name}, "Layers": []string{"layer.tar"}}})
+	configName := fmt.Sprintf("%x.json", sha256.Sum256(described))
+	manifest, err := json.Marshal([]object{{"Config": configName, "RepoTags": strings.Split(name, ","), "Layers": []string{"layer.tar"}}})
 	if err != nil {
 		return err
 	}
 	image := tar.NewWriter(w)
 	return errors.Join(
 		writeFile(image, "manifest.json", 0o644, manifest),
-		writeFile(image, configName, 0o644, config),
-		writeFile(image, "layer.tar", 0o644, layer.Bytes()),
+		writeFile(image, configName, 0o644, described),
+		writeFile(image, "layer.tar", 0o644, layer),
 		image.Close(),
 	)
+}
+
+// writeFolder writes what lies in a folder: folders, files and links. Owners and times do not count.
+func writeFolder(w *tar.Writer, folder string) error {
+	return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == folder {
+			return err
+		}
+		name, err := filepath.Rel(folder, path)
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		switch mode := info.Mode(); {
+		case mode.IsDir():
+			return w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: int64(mode.Perm())})
+		case mode&fs.ModeSymlink != 0:
+			to, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			return w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: to, Mode: 0o777})
+		case mode.IsRegular():
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			return writeFile(w, name, int64(mode.Perm()), data)
+		}
+		return fmt.Errorf("%s is neither a file, a folder nor a link", path)
+	})
 }
 
 func writeFile(w *tar.Writer, name string, mode int64, data []byte) error {
@@ -67,11 +113,13 @@ func writeFile(w *tar.Writer, name string, mode int64, data []byte) error {
 	return err
 }
 
-// LoadImage makes an image of a static binary and gives it to every node. Pods name it as given, with
+// LoadImage makes an image of a static binary, or of a folder, and gives it to every node. Pods name it as given, with
 // imagePullPolicy IfNotPresent or Never. Loading a name again replaces it for containers started later.
-func (c *Cluster) LoadImage(ctx context.Context, name, binary string) error {
-	if !strings.Contains(name, ":") {
-		return fmt.Errorf("image %q: give it a tag, as in %s:1", name, name)
+func (c *Cluster) LoadImage(ctx context.Context, name, path string) error {
+	for one := range strings.SplitSeq(name, ",") {
+		if !strings.Contains(one, ":") {
+			return fmt.Errorf("image %q: give it a tag, as in %s:1", one, one)
+		}
 	}
 	archive, err := os.CreateTemp(c.folder, "image-*.tar")
 	if err != nil {
@@ -79,7 +127,7 @@ func (c *Cluster) LoadImage(ctx context.Context, name, binary string) error {
 	}
 	defer os.Remove(archive.Name())
 	defer archive.Close()
-	if err := WriteImage(archive, name, binary); err != nil {
+	if err := WriteImage(archive, name, path); err != nil {
 		return fmt.Errorf("make image %s: %w", name, err)
 	}
 	return c.LoadArchive(ctx, archive.Name())

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -91,6 +92,42 @@ func TestWriteImage_IsReproducibleAndRunsTheBinary(t *testing.T) {
 	}
 	if !strings.Contains(files["manifest.json"], `"RepoTags":["hello:1"]`) || !strings.Contains(files["layer.tar"], "a program") {
 		t.Errorf("the archive has %v", files["manifest.json"])
+	}
+}
+
+func TestWriteImage_OfAFolderHasItsFilesAndLinks(t *testing.T) {
+	folder := t.TempDir()
+	if err := errors.Join(
+		os.MkdirAll(filepath.Join(folder, "usr/bin"), 0o755),
+		os.WriteFile(filepath.Join(folder, "usr/bin/python3.11"), []byte("a program"), 0o755),
+		os.Symlink("python3.11", filepath.Join(folder, "usr/bin/python3")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	var image bytes.Buffer
+	if err := WriteImage(&image, "python:1", folder); err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for archive := tar.NewReader(&image); ; {
+		header, err := archive.Next()
+		if err != nil {
+			break
+		}
+		if header.Name != "layer.tar" {
+			continue
+		}
+		for layer := tar.NewReader(archive); ; {
+			header, err := layer.Next()
+			if err != nil {
+				break
+			}
+			found = append(found, fmt.Sprintf("%s %o %s", header.Name, header.Mode, header.Linkname))
+		}
+	}
+	want := []string{"tmp/ 1777 ", "usr/ 755 ", "usr/bin/ 755 ", "usr/bin/python3 777 python3.11", "usr/bin/python3.11 755 "}
+	if !slices.Equal(found, want) {
+		t.Errorf("the layer has %q", found)
 	}
 }
 

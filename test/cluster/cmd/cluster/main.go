@@ -30,7 +30,7 @@ const usage = `usage: cluster [flags] verb
   run COMMAND [ARG...]         up, the command in the client's network, down, whatever happens
   exec [-host H] COMMAND ...   a command in the network of the client, or of node-1, node-2, ...
   kubeconfig                   the path of the administrator's kubeconfig, for use with exec
-  load-image NAME BINARY       an image of one static binary, given to all nodes
+  load-image NAME PATH         an image of one static binary, or of a folder, given to all nodes
   load-image FILE.tar          the images of an archive
   restart [-host H] [-away D] COMPONENT
                                stop a component, wait, start it again
