@@ -15,11 +15,18 @@ type Style struct {
 	Good, Bad, Soft func(string) string
 }
 
+// paint colours line by line: what colours a terminal fills lines of one text up to the longest.
 func (s Style) paint(f func(string) string, text string) string {
 	if f == nil {
 		return text
 	}
-	return f(text)
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if line != "" {
+			lines[i] = f(line)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // Text writes the report for people.

@@ -93,7 +93,7 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options, args []string) error 
 	if err != nil {
 		return exit.With(exit.Usage, err)
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // what was started must end with us
 	defer stop()
 
 	began := time.Now()

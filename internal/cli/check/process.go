@@ -21,6 +21,13 @@ func (a *about) fact(format string, args ...any) {
 	a.facts = append(a.facts, fmt.Sprintf(format, args...))
 }
 
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
 func (a *about) known() ([]string, check.Service) { return a.facts, a.service }
 
 // tell puts into words what the check goes by, before what was found out.
@@ -32,7 +39,7 @@ func (a *about) tell(s kittest.Spec, d check.Declared, health string) {
 	}
 	first := []string{
 		fmt.Sprintf("load %v requests/s on %s%s; readiness %s, liveness %s%s", s.Rate, s.Path, h2, s.ReadyPath, s.LivePath, health),
-		fmt.Sprintf("grace %v, of which preStop %v, drain %v, close %v; stopped under load %d times", s.Grace, s.PreStop, s.Drain, s.Close, s.Stops),
+		fmt.Sprintf("grace %v, of which preStop %v, drain %v, close %v; stopped under load %s", s.Grace, s.PreStop, s.Drain, s.Close, times(s.Stops)),
 	}
 	if d.Object != "" {
 		first = append(first, fmt.Sprintf("from the manifest: %s, container %s", d.Object, d.Container))
