@@ -59,7 +59,7 @@ func Table(o *Options, results []Result, c paint.Palette) string {
 		fmt.Fprintln(&b, "warning: "+warnings[0])
 	}
 	if more := len(warnings) - 1; more > 0 {
-		fmt.Fprintf(&b, "  and %d more warnings, which -o json and --report tell\n", more)
+		fmt.Fprintf(&b, "  and %d more, which -o json and --report tell\n", more)
 	}
 	if sum.Requests > 0 {
 		_, sentence := evidence.LossBound(sum.Requests, sum.Lost)
