@@ -48,7 +48,7 @@ var layers = []layer{
 	{"internal/cli/wrap", []string{"internal/cli/exit", "internal/wrap"}, "flags, and nothing that a wrapped service does not need"},
 	{"api", nil, "the shape of a resource is plain data"},
 	{"install", []string{"api"}, "manifests are text; the reference page is printed from them"},
-	{"internal/kube", []string{"api", "internal/controller", "internal/gate", "internal/report", "internal/rollout", "internal/traffic"}, "a platform carries decisions out; it decides nothing"},
+	{"internal/kube", []string{"api", "internal/controller", "internal/follow", "internal/gate", "internal/report", "internal/rollout", "internal/traffic"}, "a platform carries decisions out; it decides nothing"},
 	{"internal/traffic", []string{"internal/rollout"}, "a router knows routes and one data plane"},
 	{"internal/controller", []string{"internal/rollout", "internal/report"}, "the loop knows the engine and what to say; platforms come to it through its port"},
 	{"internal/local", []string{

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -31,6 +32,10 @@ type Options struct {
 	// WithoutPolicies leaves the admission policies out, for clusters that do not serve them or where one may not install them.
 	// Deployments are then kept paused at rest.
 	WithoutPolicies bool
+	// FollowSecrets are the Secrets, as NAMESPACE/NAME, that the controller may read for Rollouts that follow a repository. Default: none.
+	FollowSecrets []string
+	// Hooks has the controller take the calls of git hosts, behind a Service.
+	Hooks bool
 }
 
 // DefaultImage is the controller's.
@@ -54,6 +59,9 @@ func Manifest(o Options) (string, error) {
 		names = append(names, "controller/rights-of-one-namespace.yaml")
 	}
 	names = append(names, "controller/roles.yaml", "controller/controller.yaml")
+	if o.Hooks {
+		names = append(names, "controller/hooks.yaml")
+	}
 	var out strings.Builder
 	for i, name := range names {
 		text, err := files.ReadFile(name)
@@ -65,11 +73,33 @@ func Manifest(o Options) (string, error) {
 		}
 		out.WriteString(strings.TrimPrefix(string(text), "---\n"))
 	}
+	for _, s := range o.FollowSecrets {
+		text, err := rightTo(s)
+		if err != nil {
+			return "", err
+		}
+		out.WriteString("---\n" + text)
+	}
 	watch := ""
+	if o.Hooks {
+		watch = `, "--hooks=:8082"`
+	}
 	if o.Watch != "" {
-		watch = fmt.Sprintf(", %q", "--namespace="+o.Watch)
+		watch += fmt.Sprintf(", %q", "--namespace="+o.Watch)
 	}
 	return strings.NewReplacer("${NAMESPACE}", o.Namespace, "${WATCH}", o.Watch, "${IMAGE}", o.Image, "${WATCH_ARG}", watch).Replace(out.String()), nil
+}
+
+var secretName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$`)
+
+// rightTo is the right to read one Secret.
+func rightTo(secret string) (string, error) {
+	namespace, name, ok := strings.Cut(secret, "/")
+	if !ok || !secretName.MatchString(namespace) || !secretName.MatchString(name) {
+		return "", fmt.Errorf("%q is not a Secret: write NAMESPACE/NAME", secret)
+	}
+	text, err := files.ReadFile("controller/follow-secret.yaml")
+	return strings.NewReplacer("${SECRET}", name, "${SECRET_NAMESPACE}", namespace).Replace(string(text)), err
 }
 
 // Objects is the same as objects.

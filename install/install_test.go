@@ -10,7 +10,7 @@ import (
 )
 
 func TestManifest_HoldsEverythingAndNoOpenName(t *testing.T) {
-	for _, o := range []Options{{}, {Namespace: "ops", Watch: "shop", Image: "gapless:dev"}, {WithoutPolicies: true}} {
+	for _, o := range []Options{{}, {Namespace: "ops", Watch: "shop", Image: "gapless:dev"}, {WithoutPolicies: true}, {FollowSecrets: []string{"shop/git", "ops/git.v2"}, Hooks: true}} {
 		text, err := Manifest(o)
 		if err != nil {
 			t.Fatal(err)
@@ -81,6 +81,35 @@ func TestController_RunsWithTheLeastRights(t *testing.T) {
 			if container["readinessProbe"] == nil || container["livenessProbe"] == nil {
 				t.Error("nobody asks after its health")
 			}
+		}
+	}
+}
+
+func TestFollowSecrets_GiveTheRightToReadThoseAndNoOthers(t *testing.T) {
+	objects, err := Objects(Options{FollowSecrets: []string{"shop/git"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, u := range objects {
+		rules, _, _ := unstructured.NestedSlice(u.Object, "rules")
+		for _, r := range rules {
+			rule := r.(map[string]any)
+			if !strings.Contains(fmt.Sprint(rule["resources"]), "secrets") {
+				continue
+			}
+			found++
+			if u.GetKind() != "Role" || u.GetNamespace() != "shop" || fmt.Sprint(rule["resourceNames"]) != "[git]" || fmt.Sprint(rule["verbs"]) != "[get]" {
+				t.Errorf("%s %s/%s: %v", u.GetKind(), u.GetNamespace(), u.GetName(), rule)
+			}
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d rights to Secrets", found)
+	}
+	for _, wrong := range []string{"git", "shop/", "/git", "shop/*", "shop/git\n", "shop/a/b"} {
+		if _, err := Manifest(Options{FollowSecrets: []string{wrong}}); err == nil {
+			t.Errorf("%q is taken", wrong)
 		}
 	}
 }

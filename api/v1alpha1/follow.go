@@ -99,4 +99,6 @@ const (
 	AnnotationRepository = Group + "/repository"
 	// AnnotationYes on a Rollout is a person's yes to a tag, as TAG@COMMIT. gapless accept writes it.
 	AnnotationYes = Group + "/yes"
+	// AnnotationLook on a Rollout is the moment of a call by a git host: it is looked at once.
+	AnnotationLook = Group + "/look"
 )

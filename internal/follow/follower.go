@@ -77,10 +77,13 @@ type Standing struct {
 
 // A Follower follows one source for one app.
 type Follower struct {
-	Source Source
-	Place  Place
+	Place Place
+	// Renew tells at each look what is followed, with the credentials of that moment.
+	Renew func(context.Context) (Source, error)
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
+
+	every time.Duration // of the last look
 }
 
 // Look looks once, and does what there is to do. A problem with the repository, the tag or the image is a Standing and no error; an error
@@ -90,7 +93,12 @@ func (f *Follower) Look(ctx context.Context) (Standing, error) {
 	if err != nil {
 		return Standing{}, err
 	}
-	s, err := f.look(ctx, m, live)
+	source, err := f.Renew(ctx)
+	f.every = source.Every
+	s := Standing{}
+	if err == nil {
+		s, err = f.look(ctx, source, m, live)
+	}
 	if err != nil {
 		var p *choose.Problem
 		if !errors.As(err, &p) {
@@ -101,11 +109,11 @@ func (f *Follower) Look(ctx context.Context) (Standing, error) {
 	return s, f.Place.Say(ctx, s)
 }
 
-func (f *Follower) look(ctx context.Context, m Memory, live string) (Standing, error) {
+func (f *Follower) look(ctx context.Context, source Source, m Memory, live string) (Standing, error) {
 	if m.Begun != nil {
 		return f.start(ctx, m, *m.Begun) // we went away between deciding and starting
 	}
-	tags, err := f.Source.Repository.Tags(ctx)
+	tags, err := source.Repository.Tags(ctx)
 	if err != nil {
 		return Standing{}, err
 	}
@@ -113,15 +121,19 @@ func (f *Follower) look(ctx context.Context, m Memory, live string) (Standing, e
 	for i, t := range tags {
 		plain[i] = t.Tag
 	}
-	c := choose.Choose(f.Source.Rule, plain, m.Memory, live)
+	c := choose.Choose(source.Rule, plain, m.Memory, live)
 	s := Standing{Reason: c.Reason, Message: c.Message, Tag: c.Tag, Version: c.Version, Asks: c.Asks()}
+	if c.Reason == choose.UpToDate && m.Started == nil {
+		m.Started, m.Version = &c.Tag, c.Version // what came otherwise must not move unnoticed either
+		return s, f.Place.Keep(ctx, m)
+	}
 	if !c.Starts() {
 		return s, nil
 	}
 	tag := find(tags, c.Tag)
-	mark := Mark{Tag: c.Tag, Version: c.Version, Repository: f.Source.Repository.Name()}
-	if f.Source.Keys.Set() {
-		if mark.SignedBy, err = f.Source.Repository.Verify(ctx, tag, f.Source.Keys); err != nil {
+	mark := Mark{Tag: c.Tag, Version: c.Version, Repository: source.Repository.Name()}
+	if source.Keys.Set() {
+		if mark.SignedBy, err = source.Repository.Verify(ctx, tag, source.Keys); err != nil {
 			return s, err
 		}
 	}
@@ -196,7 +208,7 @@ func (f *Follower) Run(ctx context.Context, wake <-chan struct{}, trouble func(e
 
 // pause until the next look: soon while an image is waited for, and longer the more often the place itself has failed.
 func (f *Follower) pause(s Standing, failures int) time.Duration {
-	every := f.Source.Every
+	every := f.every
 	if every <= 0 {
 		every = Every
 	}

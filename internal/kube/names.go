@@ -67,12 +67,13 @@ func tagOf(template map[string]any) string {
 	}
 	first, _ := containers[0].(map[string]any)
 	image, _ := first["image"].(string)
-	if _, digest, found := strings.Cut(image, "@sha256:"); found {
-		return digest[:min(12, len(digest))]
-	}
+	image, digest, pinned := strings.Cut(image, "@sha256:")
 	name := image[strings.LastIndex(image, "/")+1:]
 	if _, tag, found := strings.Cut(name, ":"); found {
 		return tag
+	}
+	if pinned {
+		return digest[:min(12, len(digest))]
 	}
 	return name
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 
 	"github.com/go-logr/logr"
 	batchv1 "k8s.io/api/batch/v1"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/kube/following"
 )
 
 // LeaseName is the lease that controllers lead by. One in the cluster and one outside of it share it.
@@ -57,6 +59,19 @@ func Answers(ctx context.Context, o Options) error {
 	return c.List(ctx, &v1alpha1.RolloutList{}, client.InNamespace(o.Namespace), client.Limit(1))
 }
 
+// Hooks takes the calls of git hosts, at /hooks/NAMESPACE/ROLLOUT.
+func Hooks(o Options) (http.Handler, error) {
+	scheme, err := Scheme()
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(o.Config, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("reach the cluster: %w", err)
+	}
+	return following.Hook(c), nil
+}
+
 // Run is the controller: it leads, or waits to, and drives every Rollout until ctx ends.
 func Run(ctx context.Context, o Options) error {
 	scheme, err := Scheme()
@@ -93,6 +108,14 @@ func Run(ctx context.Context, o Options) error {
 	}
 	clients, err := kubernetes.NewForConfig(config)
 	if err != nil {
+		return err
+	}
+	// Secrets are neither listed nor watched, and Deployments are read as types, so this one reads from the API server itself.
+	direct, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return fmt.Errorf("reach the cluster: %w", err)
+	}
+	if err := m.Add(&following.Followers{Client: direct, Cache: m.GetCache(), Events: m.GetEventRecorder("gapless"), Log: o.Log}); err != nil {
 		return err
 	}
 	fleet := &Fleet{Client: m.GetClient(), Live: m.GetAPIReader(), Cache: m.GetCache(), Events: m.GetEventRecorder("gapless"), Log: o.Log, Keys: o.Keys, Witness: &Witness{clients}}

@@ -4,6 +4,8 @@ package controller
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +32,7 @@ type Options struct {
 	LeaseNamespace string
 	Health         string
 	Keys           string
+	Hooks          string
 }
 
 // New returns the command.
@@ -50,6 +53,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	f.StringVar(&o.LeaseNamespace, "lease-namespace", "gapless-system", "`namespace` of the lease that controllers share")
 	f.StringVar(&o.Keys, "keys", "", "`folder` with the keys and tokens that gates name, a file each (default none)")
 	f.StringVar(&o.Health, "health", "", "`address` for /livez, /readyz and /statusz, such as :8081 (default none)")
+	f.StringVar(&o.Hooks, "hooks", "", "`address` for the calls of git hosts, at /hooks/NAMESPACE/ROLLOUT, such as :8082 (default none)")
 	return cmd
 }
 
@@ -70,6 +74,13 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 	svc := kit.New(kit.WithLogger(log), kit.WithBudget(budget), kit.WithVersion(sh.Version))
 	svc.ReadyWhen("cluster", func(ctx context.Context) error { return kube.Answers(ctx, options) })
 	svc.Go("controller", func(ctx context.Context) error { return kube.Run(ctx, options) })
+	if o.Hooks != "" {
+		hooks, err := kube.Hooks(options)
+		if err != nil {
+			return err
+		}
+		svc.HTTP("hooks", &http.Server{Addr: o.Hooks, Handler: hooks, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second})
+	}
 	if o.Health != "" {
 		svc.Health(o.Health)
 	}

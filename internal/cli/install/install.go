@@ -46,6 +46,8 @@ func New(sh *shell.Shell) *cobra.Command {
 	f.StringVarP(&o.Namespace, "namespace", "n", install.Namespace, "`namespace` of the controller")
 	f.StringVar(&o.Watch, "watch-namespace", "", "drive the Rollouts of this `namespace` only, with rights in it alone (default all)")
 	f.StringVar(&o.Image, "image", install.DefaultImage, "`image` of the controller")
+	f.StringArrayVar(&o.FollowSecrets, "follow-secret", nil, "`NAMESPACE/NAME` of a Secret that the controller may read, for a Rollout that follows a git repository; may be said several times (default none)")
+	f.BoolVar(&o.Hooks, "hooks", false, "have the controller take the calls of git hosts, behind the Service gapless-hooks")
 	f.StringVar(&o.Policies, "policies", "auto", "the admission policies: auto, always or never")
 	return cmd
 }
@@ -63,7 +65,7 @@ func Run(sh *shell.Shell, o *Options) error {
 	}
 	text, err := install.Manifest(o.Options)
 	if err != nil {
-		return err
+		return exit.With(exit.Usage, err)
 	}
 	_, err = io.WriteString(sh.Out, text)
 	return err

@@ -138,6 +138,7 @@ func TestTags_OverSSH(t *testing.T) {
 		"no known host":   {Credentials{SSHKey: client.private}, choose.Denied, "ssh-keyscan"},
 		"another host":    {Credentials{SSHKey: client.private, KnownHosts: known(other)}, choose.Refused, "another key"},
 		"an unknown host": {Credentials{SSHKey: client.private, KnownHosts: []byte("example.org " + string(ssh.MarshalAuthorizedKey(host.signer.PublicKey())))}, choose.Refused, "not in known_hosts"},
+		"hashed, another": {Credentials{SSHKey: client.private, KnownHosts: []byte(knownhosts.HashHostname(knownhosts.Normalize(addr)) + " " + string(ssh.MarshalAuthorizedKey(other.signer.PublicKey())))}, choose.Refused, "another key"},
 		"not known_hosts": {Credentials{SSHKey: client.private, KnownHosts: []byte("@ nonsense")}, choose.Denied, "not what ssh-keyscan prints"},
 	} {
 		r := r
