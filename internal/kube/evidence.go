@@ -148,6 +148,9 @@ func (a *App) Record(ctx context.Context, seen controller.Seen, d rollout.Decisi
 		if e.now.Report.Revision != now.Revision {
 			e.now.Names = nil
 		}
+		if from := a.seen.sourceOf(rollout.Version(now.To)); from != nil {
+			now.Source = from
+		}
 		e.now = record{a.names(a.seen), now}
 		if now.Over() {
 			e.now.Report.Versions = a.counted(now.At)

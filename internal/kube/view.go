@@ -92,6 +92,7 @@ func ViewOfStatus(r *v1alpha1.Rollout, kept report.Report, at time.Time) report.
 	if f := st.Failure; f != nil && f.Log != "" {
 		now.Logs = strings.Split(f.Log, "\n")
 	}
+	followed(&now, r)
 	lasts(&now, state)
 	end(&now, r, state)
 	return now

@@ -27,6 +27,8 @@ type Report struct {
 	From string `json:"from,omitempty"`
 	// To is the version it leads to, also when it was aborted on the way.
 	To string `json:"to,omitempty"`
+	// Source is where To comes from. Nil where nobody has said.
+	Source *Source `json:"source,omitempty"`
 
 	// Phase is where the revision stands: one of the engine's phases, such as Shifting.
 	Phase string `json:"phase,omitempty"`

@@ -41,6 +41,9 @@ func (p *page) head(r Report) {
 	if r.Message != "" {
 		fmt.Fprintln(&p.buf, r.Message)
 	}
+	if from := r.Source.String(); from != "" {
+		fmt.Fprintln(&p.buf, from)
+	}
 }
 
 // section starts a titled section; rows are cells joined by tabs.

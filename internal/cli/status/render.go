@@ -111,6 +111,9 @@ func head(v View, width int) string {
 	if r.Message != "" {
 		lines = append(lines, paint.Wrap(strings.Fields(r.Message), " ", "", width))
 	}
+	if from := r.Source.String(); from != "" {
+		lines = append(lines, c.Dim(paint.Wrap(strings.Fields(from), " ", "", width)))
+	}
 	return strings.Join(lines, "\n")
 }
 
