@@ -29,14 +29,14 @@ type layer struct {
 var layers = []layer{
 	{"cmd", []string{"internal/cli"}, "main hands over to the commands and does nothing else"},
 	{"internal/cli", []string{
-		"internal/app", "internal/check", "internal/controller", "internal/lint", "internal/local", "internal/probe", "internal/proxy",
+		"internal/app", "internal/check", "internal/controller", "internal/follow", "internal/lint", "internal/local", "internal/probe", "internal/proxy",
 		"internal/report", "internal/rollout", "examples/api-status/apistatus",
 	}, "the commands are where things are wired together; the demo runs the example service"},
 	{"internal/cli/exit", nil, "an exit code is a plain value"},
 	{"internal/cli/shell", []string{"internal/cli", "internal/kube", "internal/report"}, "every command stands on it, and it finds the target"},
 	{"internal/cli/probe", []string{"install", "internal/cli", "internal/kube", "internal/probe", "internal/report"}, "a probe from inside a cluster runs in the controller's image"},
 	{"internal/cli/target", []string{
-		"internal/app", "internal/cli", "internal/kube", "internal/local", "internal/report", "internal/rollout",
+		"internal/app", "internal/cli", "internal/follow", "internal/kube", "internal/local", "internal/report", "internal/rollout",
 	}, "the verbs' one port, with this machine and a cluster behind it"},
 	{"internal/cli/install", []string{"install", "internal/cli", "internal/kube"}, "prints what install holds, and asks what the cluster serves"},
 	{"internal/cli/uninstall", []string{"api", "install", "internal/cli", "internal/kube"}, "gives all Deployments back before it takes ours away"},
@@ -60,7 +60,7 @@ var layers = []layer{
 	{"internal/report", []string{"internal/junit", "internal/rollout"}, "evidence is a value and its outputs"},
 	{"internal/check", []string{"internal/junit", "internal/lint", "internal/report"}, "the rules are kittest's; here they get targets, and outputs that look like all others"},
 	{"internal/junit", nil, "a form that others fill in"},
-	{"internal/app", []string{"internal/rollout"}, "the app file ends in a plan"},
+	{"internal/app", []string{"internal/follow/choose", "internal/rollout"}, "the app file ends in a plan"},
 	{"internal/gate", []string{"internal/rollout"}, "a gate knows questions and where it looks for answers"},
 	{"internal/gate/spec", []string{"internal/rollout"}, "what a user writes is plain data"},
 	{"internal/gate/compare", nil, "the comparison is arithmetic over what was counted"},

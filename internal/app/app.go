@@ -59,6 +59,8 @@ type App struct {
 	Helpers   []Helper
 	// After are the apps of the file that have to stand in their new version before this one begins.
 	After []string
+	// Follow is the repository whose tags decide which version is wanted. Nil: people do.
+	Follow *Follow
 	// Plan is the strategy with its defaults.
 	Plan rollout.Plan
 }

@@ -40,6 +40,7 @@ func (p *parser) app(o object) App {
 	a.Health = health(o, a.Ports)
 	a.Metrics = metrics(o, a.Ports)
 	a.Helpers = p.helpers(o, a.Ports)
+	a.Follow = following(o)
 	a.Plan = plan(o, a)
 	placeholders(o, a)
 	return a

@@ -39,6 +39,7 @@ var appShape = shape{
 	opt("after", "Apps of this file that have to stand in their new version before this one begins.", "", listOf(textLike(label))),
 	opt("strategy", "How a version takes the place of another: exactly one of the four.", "{rolling: {}}", fieldsOf("strategy", strategyShape)),
 	opt("deadline", "How long a rollout may make no progress before it is taken back, or never.", "10m", eitherOf(aDuration(), oneOf("never"))),
+	opt("follow", "A git repository whose tags decide which version is wanted.", "people decide", fieldsOf("follow", followShape)),
 }
 
 var imageShape = shape{

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gapless.dev/gapless/internal/cli/accept"
 	"gapless.dev/gapless/internal/cli/adopt"
 	"gapless.dev/gapless/internal/cli/check"
 	"gapless.dev/gapless/internal/cli/controller"
@@ -19,6 +20,7 @@ import (
 	"gapless.dev/gapless/internal/cli/deploy"
 	"gapless.dev/gapless/internal/cli/eject"
 	"gapless.dev/gapless/internal/cli/exit"
+	"gapless.dev/gapless/internal/cli/follow"
 	"gapless.dev/gapless/internal/cli/install"
 	"gapless.dev/gapless/internal/cli/lint"
 	"gapless.dev/gapless/internal/cli/order"
@@ -131,10 +133,10 @@ func New(sh *shell.Shell) *cobra.Command {
 	}
 	add("roll", deploy.New(sh))
 	add("roll", order.New(sh)...)
-	add("roll", scale.New(sh))
+	add("roll", scale.New(sh), accept.New(sh))
 	add("see", status.New(sh), plan.New(sh), report.New(sh))
 	add("prove", demo.New(sh), probe.New(sh), check.New(sh), lint.New(sh))
-	add("run", up.New(sh), wrap.New(), schema.New(sh))
+	add("run", up.New(sh), follow.New(sh), wrap.New(), schema.New(sh))
 	add("kube", install.New(sh), adopt.New(sh), eject.New(sh), uninstall.New(sh), controller.New(sh))
 	for _, c := range demo.Hidden(sh) {
 		root.AddCommand(c)

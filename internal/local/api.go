@@ -90,6 +90,15 @@ func errorf(code Code, format string, args ...any) error {
 // deployBody, scaleBody and orderBody are what the commands send.
 type deployBody struct {
 	Version rollout.Version `json:"version"`
+	Origin
+}
+
+// An Origin is where a version was made, if not beside the app file.
+type Origin struct {
+	// Dir takes the place of the app's dir. Empty: it does not.
+	Dir string `json:"dir,omitempty"`
+	// Source says where the version comes from. Nil: nobody does.
+	Source *report.Source `json:"source,omitempty"`
 }
 
 type scaleBody struct {

@@ -38,7 +38,12 @@ func (c *Client) Ping(ctx context.Context) (Ping, error) {
 
 // Deploy makes version the one that app wants, and returns the app's status right after. It does not wait for the rollout: Watch does.
 func (c *Client) Deploy(ctx context.Context, app string, version rollout.Version) (Report, error) {
-	return call[Report](ctx, c, http.MethodPut, appPath(app, "version"), deployBody{version})
+	return c.DeployFrom(ctx, app, version, Origin{})
+}
+
+// DeployFrom is Deploy for a version that was made elsewhere than beside the app file.
+func (c *Client) DeployFrom(ctx context.Context, app string, version rollout.Version, from Origin) (Report, error) {
+	return call[Report](ctx, c, http.MethodPut, appPath(app, "version"), deployBody{version, from})
 }
 
 // Scale sets how many instances app wants.

@@ -79,7 +79,7 @@ func (s *service) readFile() string {
 	switch {
 	case !known || deployed:
 		b.Templates[a.Version] = templateOf(a)
-	case !old.equal(templateOf(a)):
+	case old.Source == nil && !old.equal(templateOf(a)):
 		s.say("the file's command, dir, env, config or helpers changed, but its version is still %s: processes that are started from now on get them. Give it a new version to roll it", a.Version)
 		b.Templates[a.Version] = templateOf(a)
 	}

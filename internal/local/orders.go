@@ -11,11 +11,14 @@ import (
 const answerTime = 10 * time.Second
 
 // deploy makes version the wanted one and returns the status once the loop has looked at it.
-func (s *service) deploy(ctx context.Context, v rollout.Version, by string) (Report, error) {
+func (s *service) deploy(ctx context.Context, v rollout.Version, from Origin, by string) (Report, error) {
 	if v == "" {
 		return Report{}, errorf(Bad, "a deploy needs a version: gapless deploy %s VERSION", s.app.Name)
 	}
 	plate := templateOf(s.app)
+	if plate.Source = from.Source; from.Dir != "" {
+		plate.Dir = from.Dir
+	}
 	if problem := s.missing(plate, v); problem != "" {
 		return Report{}, errorf(Refused, "%s", problem)
 	}

@@ -106,7 +106,7 @@ func (m *machine) api() http.Handler {
 		if err := body(r, &in); err != nil {
 			return nil, err
 		}
-		return s.deploy(r.Context(), in.Version, who(r))
+		return s.deploy(r.Context(), in.Version, in.Origin, who(r))
 	}))
 	mux.HandleFunc("PUT /v1/apps/{app}/replicas", m.of(func(s *service, r *http.Request) (any, error) {
 		var in scaleBody

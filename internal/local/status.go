@@ -22,6 +22,9 @@ func (s *service) told(seen controller.Seen, d rollout.Decision) {
 		s.closeReport(closed)
 		s.keepReport(*closed)
 	}
+	if plate, known := s.book.Templates[rollout.Version(rep.To)]; known {
+		rep.Source = plate.Source
+	}
 	if began {
 		s.tally = tally{before: s.data.Counts()}
 		if by := s.book.WantedBy; by != "" && string(s.book.Wanted) == rep.To {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gapless.dev/gapless/internal/app"
+	"gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
 )
 
@@ -23,6 +24,8 @@ type template struct {
 	Env     map[string]string `json:"env,omitempty"`
 	Helpers []app.Helper      `json:"helpers,omitempty"`
 	Config  []app.ConfigFile  `json:"config,omitempty"`
+	// Source is where the version comes from, if that was said.
+	Source *report.Source `json:"source,omitempty"`
 }
 
 func templateOf(a app.App) template {

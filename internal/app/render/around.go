@@ -74,9 +74,34 @@ func (r renderer) rollout() *yaml.Node {
 	p := r.a.Plan
 	return with(r.head("gapless.dev/v1alpha1", "Rollout", r.a.Name), "spec", object(
 		"strategy", strategy(p),
+		"follow", r.follow(),
 		"drain", short(r.a.Stop.Drain),
 		"deadline", short(p.Deadline),
 	))
+}
+
+// follow: the image is said here, since the Deployment's own will be pinned by a digest.
+func (r renderer) follow() *yaml.Node {
+	f := r.a.Follow
+	if f == nil {
+		return nil
+	}
+	image := ""
+	if strings.Contains(r.a.Image.Name, "{version}") {
+		image = r.a.Image.Name
+	}
+	keys := list()
+	for _, k := range f.Keys {
+		keys.Content = append(keys.Content, word(k))
+	}
+	var insecure any
+	if f.Insecure {
+		insecure = true
+	}
+	return object(
+		"repository", f.Repository, "tags", f.Rule.Tags, "versions", f.Rule.Versions, "every", short(f.Every),
+		"image", image, "keys", keys, "secretName", f.Secret, "insecure", insecure,
+	)
 }
 
 func strategy(p rollout.Plan) *yaml.Node {

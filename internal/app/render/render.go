@@ -137,6 +137,9 @@ func (r renderer) check() {
 			r.wrong(fmt.Sprintf("helpers[%d].image", i), "", "is missing: a cluster runs images, and command is for one machine", "write the image of the helper")
 		}
 	}
+	if f := r.a.Follow; f != nil && !strings.Contains(f.Repository, "://") && !strings.Contains(f.Repository, "@") {
+		r.wrong("follow.repository", f.Repository, "is a folder of one machine, which no cluster can ask", "write https://HOST/PATH or ssh://USER@HOST/PATH")
+	}
 	if r.a.Route.Router == "gatewayapi" && r.a.Route.Gateway == "" {
 		r.wrong("route.gateway", "", "is missing", "name the Gateway that the route is attached to, as NAME or NAMESPACE/NAME")
 	}

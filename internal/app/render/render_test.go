@@ -110,6 +110,7 @@ func TestObjects_SayWhatAClusterCannotBeGiven(t *testing.T) {
 		"a helper":          {"version: 1\nimage: a\nhelpers: [{name: h, command: [./h]}]", "", "helpers[0].image: is missing"},
 		"a match, no route": {"version: 1\nimage: a\nstrategy: {canary: {steps: [{match: {header: {a: b}}}]}}", "", "steps[0].match: needs a router"},
 		"a mirror":          {"version: 1\nimage: a\nroute: {host: a.example.org}\nstrategy: {canary: {steps: [{mirror: 5}]}}", "service", "steps[0].mirror: needs a router"},
+		"a folder":          {"version: 1\nimage: a\nfollow: {repository: .}", "", "follow.repository: \".\": is a folder of one machine"},
 		"no gateway":        {"version: 1\nimage: a\nroute: {host: a.example.org}", "gatewayapi", "route.gateway: is missing"},
 	} {
 		f, err := app.Parse("gapless.yaml", []byte("name: a\n"+c.file))

@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"gapless.dev/gapless/internal/cli/exit"
+	"gapless.dev/gapless/internal/follow/choose"
 	"gapless.dev/gapless/internal/kube"
 	"gapless.dev/gapless/internal/kube/verbs"
 	"gapless.dev/gapless/internal/report"
@@ -74,6 +75,17 @@ func (c cluster) History(ctx context.Context, app string) ([]report.Report, erro
 func (c cluster) Report(ctx context.Context, app string, revision int) (report.Report, error) {
 	r, err := c.verbs.Report(ctx, app, revision)
 	return r, ClusterFailed(err)
+}
+
+func (c cluster) Accept(ctx context.Context, app, tag string) (choose.Tag, error) {
+	asked, err := c.verbs.Asked(ctx, app)
+	if err != nil {
+		return choose.Tag{}, ClusterFailed(err)
+	}
+	if err := askedFor(app, tag, asked); err != nil {
+		return choose.Tag{}, err
+	}
+	return *asked, ClusterFailed(c.verbs.Accept(ctx, app, *asked))
 }
 
 func (c cluster) Plan(ctx context.Context, app, version string, o DeployOptions) (report.Preview, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 
+	"gapless.dev/gapless/internal/follow/choose"
 	"gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
 )
@@ -35,6 +36,8 @@ type Target interface {
 	// History are the revisions that are kept, newest first; Report is one of them, 0 the newest.
 	History(ctx context.Context, app string) ([]report.Report, error)
 	Report(ctx context.Context, app string, revision int) (report.Report, error)
+	// Accept says yes to the tag that following asks for, and returns it. An empty tag is whichever that is.
+	Accept(ctx context.Context, app, tag string) (choose.Tag, error)
 	// Plan tells what a deploy would do.
 	Plan(ctx context.Context, app, version string, o DeployOptions) (report.Preview, error)
 }

@@ -90,32 +90,55 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 
 // Load reads an app file, makes its paths absolute, and looks whether what it names is there. Every problem comes back at once.
 func Load(name string) (app.File, string, error) {
-	data, err := readFile(name)
+	f, dir, problems, err := read(name)
 	if err != nil {
 		return app.File{}, "", err
+	}
+	for i := range f.Apps {
+		(&look{problems, f.Lines, prefixOf(f, i), f.Bind}).at(f.Apps[i])
+	}
+	return f, dir, problems.ErrorOrNil()
+}
+
+// Read is Load for whoever starts nothing on this machine: what the file names need not be here, but for the files of config.
+func Read(name string) (app.File, string, error) {
+	f, dir, problems, err := read(name)
+	if err != nil {
+		return app.File{}, "", err
+	}
+	return f, dir, problems.ErrorOrNil()
+}
+
+func read(name string) (app.File, string, *app.Problems, error) {
+	data, err := readFile(name)
+	if err != nil {
+		return app.File{}, "", nil, err
 	}
 	f, err := app.Parse(name, data)
 	if err != nil {
-		return app.File{}, "", err
+		return app.File{}, "", nil, err
 	}
 	abs, err := filepath.Abs(name)
 	if err != nil {
-		return app.File{}, "", err
+		return app.File{}, "", nil, err
 	}
 	dir := filepath.Dir(abs)
 	problems := &app.Problems{File: name}
 	for i := range f.Apps {
-		prefix := fmt.Sprintf("apps[%d].", i)
-		if _, several := f.Lines["apps"]; !several {
-			prefix = ""
-		}
 		settle(&f.Apps[i], dir)
 		readConfig(&f.Apps[i], dir, func(field, value, what, fix string) {
-			problems.Add(f.Lines, prefix+field, value, what, fix)
+			problems.Add(f.Lines, prefixOf(f, i)+field, value, what, fix)
 		})
-		(&look{problems, f.Lines, prefix, f.Bind}).at(f.Apps[i])
 	}
-	return f, dir, problems.ErrorOrNil()
+	return f, dir, problems, nil
+}
+
+// prefixOf is what stands before the fields of an app in the path of a field.
+func prefixOf(f app.File, i int) string {
+	if _, several := f.Lines["apps"]; several {
+		return fmt.Sprintf("apps[%d].", i)
+	}
+	return ""
 }
 
 // largest is a little more than the parser reads, so that it is the parser who refuses.

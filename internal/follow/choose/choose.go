@@ -100,16 +100,20 @@ func Choose(r Rule, tags []Tag, m Memory, live string) Choice {
 	case byHand:
 		return ask(best, Downgrade, "%s is live and came by no tag, and the highest version that is followed is %s: going back is not done without a yes", live, best.tag.Name)
 	case best.v.Equal(last):
-		return same(all, best, m)
+		return same(all, best, m, live)
 	}
 	return lower(best, m, live)
 }
 
 // same is for the version that was started last: it must still be what it was.
-func same(all []versioned, best versioned, m Memory) Choice {
+func same(all []versioned, best versioned, m Memory, live string) Choice {
 	for _, one := range all {
 		if one.v.Equal(best.v) && one.tag == *m.Started {
-			return Choice{Tag: one.tag, Version: one.v.String(), Reason: UpToDate, Message: fmt.Sprintf("%s (%s) is the highest version that is followed", one.tag.Name, Short(one.tag.Commit))}
+			text := "%s (%s) is the highest version that is followed"
+			if v, err := semver.StrictNewVersion(live); err == nil && v.LessThan(best.v) {
+				text = "%s (%s) was started and did not stay: " + live + " is wanted. It is not tried again by itself; the next version is"
+			}
+			return Choice{Tag: one.tag, Version: one.v.String(), Reason: UpToDate, Message: fmt.Sprintf(text, one.tag.Name, Short(one.tag.Commit))}
 		}
 	}
 	if best.tag.Name != m.Started.Name && best.tag.Commit == m.Started.Commit {

@@ -95,7 +95,7 @@ func TestChoose(t *testing.T) {
 		"deleted while live, a yes":              {Rule{}, "v2.0.0 b", yes(v210, "v2.0.0", "b"), "2.1.0", Start, "v2.0.0", ""},
 		"deleted after it was aborted":           {Rule{}, "v2.0.0 b", v210, "2.0.0", UpToDate, "v2.0.0", "its tag is gone"},
 		"all deleted":                            {Rule{}, "", v210, "2.1.0", NoTag, "", "v2.1.0 stays"},
-		"aborted, and still the highest":         {Rule{}, "v2.0.0 b, v2.1.0 c", v210, "2.0.0", UpToDate, "v2.1.0", ""},
+		"aborted, and still the highest":         {Rule{}, "v2.0.0 b, v2.1.0 c", v210, "2.0.0", UpToDate, "v2.1.0", "did not stay: 2.0.0 is wanted"},
 		"a fix after an abort":                   {Rule{}, "v2.0.0 b, v2.1.0 c, v2.1.1 d", v210, "2.0.0", Start, "v2.1.1", ""},
 		"an older branch after an abort":         {Rule{}, "v2.0.0 b, v2.0.1 e, v2.1.0 c", v210, "2.0.0", UpToDate, "v2.1.0", ""},
 		"the range was made narrower":            {Rule{Versions: "~2.0"}, "v2.0.0 b, v2.1.0 c", v210, "2.1.0", Downgrade, "v2.0.0", ""},

@@ -124,7 +124,16 @@ func (r Repository) Name() string {
 	if err != nil {
 		return "the repository"
 	}
+	if u.Scheme == "file" {
+		return u.Path
+	}
 	return u.Redacted()
+}
+
+// IsFolder tells whether the repository is a folder of this machine.
+func (r Repository) IsFolder() bool {
+	u, err := r.address()
+	return err == nil && u.Scheme == "file"
 }
 
 func (r Repository) connect(ctx context.Context, most int64) (connection, error) {
