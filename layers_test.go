@@ -52,7 +52,7 @@ var layers = []layer{
 	{"internal/traffic", []string{"internal/rollout"}, "a router knows routes and one data plane"},
 	{"internal/controller", []string{"internal/rollout", "internal/report"}, "the loop knows the engine and what to say; platforms come to it through its port"},
 	{"internal/local", []string{
-		"internal/app", "internal/controller", "internal/proxy", "internal/report", "internal/rollout",
+		"internal/app", "internal/controller", "internal/gate", "internal/proxy", "internal/report", "internal/rollout",
 	}, "a platform carries decisions out; it decides nothing"},
 	{"internal/proxy", []string{"internal/app", "internal/rollout"}, "the proxy knows weights and routes, not processes or phases"},
 	{"internal/wrap", []string{"internal/proxy"}, "the server side is kit's, the way to the command the proxy's; of rollouts it knows nothing"},
@@ -60,7 +60,7 @@ var layers = []layer{
 	{"internal/report", []string{"internal/junit", "internal/rollout"}, "evidence is a value and its outputs"},
 	{"internal/check", []string{"internal/junit", "internal/lint", "internal/report"}, "the rules are kittest's; here they get targets, and outputs that look like all others"},
 	{"internal/junit", nil, "a form that others fill in"},
-	{"internal/app", []string{"internal/follow/choose", "internal/rollout"}, "the app file ends in a plan"},
+	{"internal/app", []string{"internal/follow/choose", "internal/gate/spec", "internal/rollout"}, "the app file ends in a plan"},
 	{"internal/gate", []string{"internal/rollout"}, "a gate knows questions and where it looks for answers"},
 	{"internal/gate/spec", []string{"internal/rollout"}, "what a user writes is plain data"},
 	{"internal/gate/compare", nil, "the comparison is arithmetic over what was counted"},

@@ -4,6 +4,7 @@ package app
 import (
 	"time"
 
+	"gapless.dev/gapless/internal/gate/spec"
 	"gapless.dev/gapless/internal/rollout"
 )
 
@@ -61,6 +62,8 @@ type App struct {
 	After []string
 	// Follow is the repository whose tags decide which version is wanted. Nil: people do.
 	Follow *Follow
+	// Gates are asked whether a rollout may go on, with their defaults. The plan knows of them, too.
+	Gates []spec.Gate
 	// Plan is the strategy with its defaults.
 	Plan rollout.Plan
 }

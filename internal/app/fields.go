@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"gapless.dev/gapless/internal/gate/spec"
 	"gapless.dev/gapless/internal/rollout"
 	"go.yaml.in/yaml/v3"
 )
@@ -42,6 +43,8 @@ func (p *parser) app(o object) App {
 	a.Helpers = p.helpers(o, a.Ports)
 	a.Follow = following(o)
 	a.Plan = plan(o, a)
+	a.Gates = gates(o, a.Plan)
+	a.Plan.Gates = spec.Planned(a.Gates)
 	placeholders(o, a)
 	return a
 }

@@ -44,6 +44,8 @@ func (f form) schema(defs map[string]any) map[string]any {
 		}
 	case kindWhole:
 		s["type"], s["minimum"], s["maximum"], s["pattern"] = []string{"integer", "string"}, f.least, f.most, "^[0-9]+$"
+	case kindNumber:
+		s["type"], s["pattern"] = []string{"number", "string"}, numberText.String()
 	case kindDuration:
 		s["type"], s["maximum"], s["pattern"] = []string{"string", "integer"}, 0, `^(0|([0-9]*\.?[0-9]+(ns|us|µs|ms|s|m|h))+)$`
 	case kindSize:

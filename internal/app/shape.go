@@ -42,6 +42,7 @@ type formKind string
 const (
 	kindText     formKind = "text"
 	kindWhole    formKind = "whole number"
+	kindNumber   formKind = "number"
 	kindDuration formKind = "duration"
 	kindSize     formKind = "size"
 	kindFlag     formKind = "true or false"
@@ -55,6 +56,7 @@ const (
 func anyText() form                      { return form{kind: kindText} }
 func textLike(p *regexp.Regexp) form     { return form{kind: kindText, pattern: p} }
 func wholeFrom(least, most int) form     { return form{kind: kindWhole, least: least, most: most} }
+func aNumber() form                      { return form{kind: kindNumber} }
 func aDuration() form                    { return form{kind: kindDuration} }
 func aSize() form                        { return form{kind: kindSize} }
 func aFlag() form                        { return form{kind: kindFlag} }

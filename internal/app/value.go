@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -154,6 +155,22 @@ func (v value) whole(least, most int) (int, bool) {
 	return n, true
 }
 
+var numberText = regexp.MustCompile(`^[-+]?[0-9]+(\.[0-9]+)?$`)
+
+// number is a decimal number.
+func (v value) number() (float64, bool) {
+	s, ok := v.text()
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil || !numberText.MatchString(s) {
+		v.wrong("is not a number", "write it as 3 or 0.5")
+		return 0, false
+	}
+	return n, true
+}
+
 var bare = regexp.MustCompile(`^\d{1,9}$`)
 
 // longest keeps sums of durations far from overflow.
@@ -213,4 +230,17 @@ func (v value) size() (int64, bool) {
 		return 0, false
 	}
 	return n * sizeUnits[m[2]], true
+}
+
+// oneOf is one of some words.
+func (v value) oneOf(words ...string) (string, bool) {
+	s, ok := v.text()
+	if !ok {
+		return "", false
+	}
+	if !slices.Contains(words, s) {
+		v.wrong("is not one of the words that are known here", suggestion(s, words))
+		return "", false
+	}
+	return s, true
 }

@@ -66,9 +66,13 @@ func serveAs(how string) {
 		fmt.Println("child", child.Process.Pid)
 	}
 	mux := http.NewServeMux()
+	var asked atomic.Int64
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Gapless-Version", version)
+		if how == "errs" && asked.Add(1)%2 == 0 {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
 		fmt.Fprintf(w, "%s %d\n", version, os.Getpid())
 	})
 	var slow atomic.Int64

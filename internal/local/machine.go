@@ -12,6 +12,8 @@ import (
 
 	"gapless.dev/gapless/internal/app"
 	"gapless.dev/gapless/internal/controller"
+	"gapless.dev/gapless/internal/gate/all"
+	"gapless.dev/gapless/internal/gate/job"
 	"gapless.dev/gapless/internal/proxy"
 )
 
@@ -77,6 +79,8 @@ func (m *machine) open() (closeAll func(), err error) {
 	}
 	for _, s := range m.services {
 		s.data = m.proxy.App(s.app.Name)
+		s.entry, s.gates.Wake = m.entry(s.app), s.stir
+		s.tools = all.Tools{Keys: m.o.Keys, Jobs: &job.Processes{Dir: s.home}}
 		if err := s.saveBook(); err != nil {
 			return nil, err
 		}
@@ -85,6 +89,19 @@ func (m *machine) open() (closeAll func(), err error) {
 		}
 	}
 	return func() { lock.Close() }, nil
+}
+
+// entry is the address that clients use of an app.
+func (m *machine) entry(a app.App) string {
+	for _, p := range m.proxy.Ports() {
+		if p.App == a.Name && p.Name == a.Ports[0].Name {
+			if p.TLS {
+				return "https://" + p.Address
+			}
+			return "http://" + p.Address
+		}
+	}
+	return ""
 }
 
 // clearRemoved stops the apps that are no more in the file, all at once. It runs beside the serving of those that are. What it has not
@@ -122,7 +139,10 @@ func (m *machine) drive(ctx context.Context) *sync.WaitGroup {
 			Trouble: func(err error, again time.Duration) { s.say("%v; tried again in %v", err, again) },
 			Settled: s.settled,
 		}
-		wg.Go(func() { _ = loop.Run(ctx) })
+		wg.Go(func() {
+			defer s.gates.Close()
+			_ = loop.Run(ctx)
+		})
 	}
 	return &wg
 }

@@ -27,6 +27,10 @@ func (s *service) Observe(context.Context) (controller.Seen, error) {
 			seen.Snapshot.Orders = append(seen.Snapshot.Orders, o)
 		}
 	}
+	seen.Snapshot.Gates = s.askGates(seen.Plan)
+	if s.gates.Sees(seen.Snapshot.Route, s.state.ToldAt) {
+		seen.Snapshot.Grade = rollout.Seen
+	}
 	return seen, nil
 }
 

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"gapless.dev/gapless/internal/app"
+	"gapless.dev/gapless/internal/gate"
+	"gapless.dev/gapless/internal/gate/all"
 	"gapless.dev/gapless/internal/proxy"
 	"gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
@@ -29,6 +31,10 @@ type service struct {
 	logs  *logs
 	print func(format string, args ...any)
 	wake  chan struct{} // of the loop
+
+	gates gate.Panel
+	tools all.Tools // of gates
+	entry string    // the address that clients use
 
 	ctx   context.Context // of the instances' goroutines; when it ends nobody looks after them, and they go on
 	wg    sync.WaitGroup

@@ -20,6 +20,8 @@ type Options struct {
 	StateDir string
 	// Socket is where commands are answered. Default: SocketOf(StateDir).
 	Socket string
+	// Keys is the folder that gates find keys and tokens in. Empty: there are none.
+	Keys string
 	// Log gets what happens, a line each; nil says nothing.
 	Log io.Writer
 	// Output gets the lines that the services print, prefixed with their instance; nil leaves them to the log files.

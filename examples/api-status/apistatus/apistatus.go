@@ -68,7 +68,7 @@ func parse(version string, args []string, out io.Writer) (Options, error) {
 	fs.StringVar(&o.Version, "version", version, "the version to answer; GAPLESS_VERSION wins over it")
 	fs.BoolVar(&o.Naive, "naive", false, "serve without kit, and die on SIGTERM")
 	fs.DurationVar(&o.StartDelay, "start-delay", 0, "wait this long before listening")
-	fail := fs.String("fail", "", "go wrong: exit, never-ready, ready500 or die-after=5s; with VERSION: before it, in that version only")
+	fail := fs.String("fail", "", "go wrong: exit, never-ready, ready500, die-after=5s, errors=2%[@60s], post-errors=50% or slow=100ms; with VERSION: before it, in that version only")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}

@@ -83,7 +83,7 @@ func TestFail_IsSeenOnlyInItsVersion(t *testing.T) {
 }
 
 func TestFail_RefusesWhatItDoesNotKnow(t *testing.T) {
-	for _, text := range []string{"explode", "exit=3s", "die-after", "die-after=soon", "die-after=-1s", "2.0.0:nothing"} {
+	for _, text := range []string{"explode", "exit=3s", "die-after", "die-after=soon", "die-after=-1s", "2.0.0:nothing", "errors", "errors=2", "errors=200%", "errors=2%@", "slow=x", "post-errors=0%"} {
 		if _, err := ParseFailure(text); err == nil {
 			t.Errorf("%q was accepted", text)
 		}
@@ -245,4 +245,45 @@ func code(t *testing.T, url string) int {
 	}
 	resp.Body.Close()
 	return resp.StatusCode
+}
+
+func TestTrouble_AnswersErrorsAsItIsTold(t *testing.T) {
+	ask := func(url, method string) int {
+		req, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	for text, want := range map[string]map[string]int{
+		"errors=100%":      {http.MethodGet: 500, http.MethodPost: 500},
+		"errors=100%@1h":   {http.MethodGet: 200, http.MethodPost: 200},
+		"post-errors=100%": {http.MethodGet: 200, http.MethodPost: 500},
+		"slow=1ms":         {http.MethodGet: 200, http.MethodPost: 200},
+	} {
+		f, err := ParseFailure(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := handlerOf(t, Options{Fail: f})
+		for method, code := range want {
+			if got := ask(srv.URL, method); got != code {
+				t.Errorf("%s: %s is answered %d, want %d", text, method, got, code)
+			}
+		}
+		body := get(t, srv.URL+"/metrics", "")
+		for method, code := range want {
+			if line := fmt.Sprintf("http_requests_total{method=%q,code=\"%d\"} 1\n", method, code); !strings.Contains(body, line) {
+				t.Errorf("%s: no %q in\n%s", text, line, body)
+			}
+		}
+		if !strings.Contains(body, "http_request_duration_seconds_count 2\n") {
+			t.Errorf("%s:\n%s", text, body)
+		}
+	}
 }

@@ -15,6 +15,8 @@ import (
 type status struct {
 	version, host string
 	fail          How
+	failure       Failure
+	metrics       metrics
 	unhealthy     atomic.Bool
 	notReady      atomic.Bool
 	answered      atomic.Int64
@@ -25,14 +27,15 @@ func newStatus(o Options) *status {
 	if err != nil {
 		host = "unknown"
 	}
-	return &status{version: o.Version, host: host, fail: o.Fail.How}
+	return &status{version: o.Version, host: host, fail: o.Fail.How, failure: o.Fail}
 }
 
 // mux serves the switches and answers. live and ready are asked once the service's own switches say yes.
 func (s *status) mux(live, ready http.HandlerFunc) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/", s.hello)
-	mux.HandleFunc("/slow", s.slow)
+	mux.HandleFunc("/", s.metrics.watch(s.troubled(s.hello)))
+	mux.HandleFunc("/slow", s.metrics.watch(s.slow))
+	mux.Handle("/metrics", &s.metrics)
 	mux.HandleFunc("/count", s.count)
 	mux.HandleFunc("/healthz", s.unless(&s.unhealthy, "unhealthy", live))
 	mux.HandleFunc("/ready", s.unless(&s.notReady, "not ready", s.failing(ready)))

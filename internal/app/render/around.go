@@ -76,6 +76,7 @@ func (r renderer) rollout() *yaml.Node {
 		"strategy", strategy(p),
 		"follow", r.follow(),
 		"drain", short(r.a.Stop.Drain),
+		"gates", gates(r.a.Gates),
 		"deadline", short(p.Deadline),
 	))
 }

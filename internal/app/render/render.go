@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"gapless.dev/gapless/internal/app"
+	"gapless.dev/gapless/internal/rollout"
 )
 
 // Labels of all that is rendered. What has them and is rendered no more is pruned.
@@ -139,6 +140,14 @@ func (r renderer) check() {
 	}
 	if f := r.a.Follow; f != nil && !strings.Contains(f.Repository, "://") && !strings.Contains(f.Repository, "@") {
 		r.wrong("follow.repository", f.Repository, "is a folder of one machine, which no cluster can ask", "write https://HOST/PATH or ssh://USER@HOST/PATH")
+	}
+	if s := r.a.Plan.Strategy; len(r.a.Gates) > 0 && (s == rollout.Rolling || s == rollout.Recreate) {
+		r.wrong("gates", "", "are not asked in recreate and rolling, which a cluster itself carries out", "choose strategy: {blueGreen: {}} or {canary: {}}, or take gates out")
+	}
+	for i, g := range r.a.Gates {
+		if g.Job != nil && g.Job.From == "" {
+			r.wrong(fmt.Sprintf("gates[%d].job.from", i), "", "is missing: a cluster runs Jobs, and command is for one machine", "name a CronJob of the namespace")
+		}
 	}
 	if r.a.Route.Router == "gatewayapi" && r.a.Route.Gateway == "" {
 		r.wrong("route.gateway", "", "is missing", "name the Gateway that the route is attached to, as NAME or NAMESPACE/NAME")

@@ -36,6 +36,7 @@ const example = `  gapless up
 type Options struct {
 	File     string
 	StateDir string
+	Keys     string
 	Leave    bool
 	Quiet    bool
 	Output   shell.Output
@@ -54,6 +55,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&o.File, "file", "f", "gapless.yaml", "the app `file`")
 	cmd.Flags().StringVar(&o.StateDir, "state", "", "`folder` of what survives a restart (default .gapless beside the app file)")
+	cmd.Flags().StringVar(&o.Keys, "keys", "", "`folder` with the keys and tokens that gates name, a file each (default none)")
 	cmd.Flags().BoolVar(&o.Leave, "leave", false, "leave the processes running when Gapless ends")
 	cmd.Flags().BoolVarP(&o.Quiet, "quiet", "q", false, "do not show what the services print")
 	o.Output.Register(cmd, "text", "json")
@@ -68,7 +70,7 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 	}
 	opts := local.Options{
 		File: file, FileName: o.File, StateDir: o.StateDir, Socket: sh.Socket(), Version: sh.Version,
-		Log: sh.Err, Leave: o.Leave,
+		Log: sh.Err, Leave: o.Leave, Keys: o.Keys,
 		Ready: func(p local.Ping) { announce(sh, o, p, file) },
 	}
 	if opts.StateDir == "" {

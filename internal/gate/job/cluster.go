@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -31,6 +32,9 @@ const kept = time.Hour
 
 // Run implements [Runner].
 func (j *Jobs) Run(ctx context.Context, t Task) (State, error) {
+	if t.Spec.From == "" {
+		return State{}, errors.New("it names a command only: on a cluster give from, the name of a CronJob")
+	}
 	key := types.NamespacedName{Namespace: j.Namespace, Name: t.Name}
 	var job batchv1.Job
 	err := j.Client.Get(ctx, key, &job)

@@ -29,6 +29,9 @@ type process struct {
 
 // Run implements [Runner].
 func (p *Processes) Run(ctx context.Context, t Task) (State, error) {
+	if len(t.Spec.Command) == 0 {
+		return State{}, errors.New("it names a CronJob only: on one machine give command")
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	run := p.running[t.Name]

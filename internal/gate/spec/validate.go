@@ -136,7 +136,7 @@ func (c check) webhook(w Webhook) {
 }
 
 func (c check) job(j Job) {
-	if (j.From == "") == (len(j.Command) == 0) {
+	if j.From == "" && len(j.Command) == 0 {
 		c.wrong("from", "is to name a CronJob of the namespace; on one machine give command")
 	}
 	c.between("timeout", j.Timeout, time.Second, 24*time.Hour)
