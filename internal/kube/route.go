@@ -48,6 +48,7 @@ func (a *App) lookAtRoute(ctx context.Context, l *look) error {
 			Namespace: a.Key.Namespace, Name: l.rollout.Name, Services: l.pins.Services, Revision: l.state.Revision,
 			Theirs: addresses(l.pins), Twins: addresses(l.twins),
 		},
+		Settle: drainOf(l.rollout), Stands: l.stands(a.now()),
 		Own:     func(o client.Object) { l.own(o) },
 		Wrote:   func(o client.Object) { a.wrote.note(o) },
 		Deleted: func(o client.Object) { a.wrote.deleted(o) },
@@ -189,6 +190,26 @@ func (l *look) rests(at time.Time) rollout.Version {
 		return l.state.Stable
 	}
 	return l.serves(at)
+}
+
+// stands tells for how long a pod has been ready.
+func (l *look) stands(now time.Time) func(pod string) time.Duration {
+	since := map[string]time.Time{}
+	for _, pods := range l.pods {
+		for _, p := range pods {
+			for _, c := range p.Status.Conditions {
+				if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+					since[p.Name] = c.LastTransitionTime.Time
+				}
+			}
+		}
+	}
+	return func(pod string) time.Duration {
+		if at, known := since[pod]; known {
+			return now.Sub(at)
+		}
+		return 0
+	}
 }
 
 // addresses of the ready endpoints that a router's Services lead to.

@@ -41,14 +41,19 @@ func Build(ctx context.Context, kubernetes string, say func(string, ...any)) err
 }
 
 // extras are programs of others that some tests run on the control host or in pods; a cluster does not need them.
-var extras = map[string]string{
-	"traefik": "github.com/traefik/traefik/v3/cmd/traefik",
-	"kwok":    "sigs.k8s.io/kwok/cmd/kwok",
+var extras = map[string]extra{
+	"traefik": {"traefik", "github.com/traefik/traefik/v3/cmd/traefik"},
+	"kwok":    {"kwok", "sigs.k8s.io/kwok/cmd/kwok"},
+	"istiod":  {"istio", "istio.io/istio/pilot/cmd/pilot-discovery"},
+	"xds":     {"istio", "gapless.dev/gapless/test/cluster/binaries/istio/xds"},
 }
 
-// BuildExtra builds traefik or kwok, if it is not in the cache, and returns its path.
+// An extra is a program and the folder of its module.
+type extra struct{ folder, pkg string }
+
+// BuildExtra builds one of the extras, if it is not in the cache, and returns its path.
 func BuildExtra(ctx context.Context, program string, say func(string, ...any)) (string, error) {
-	pkg, ok := extras[program]
+	e, ok := extras[program]
 	if !ok {
 		return "", fmt.Errorf("program %q: use one of %v", program, slices.Sorted(maps.Keys(extras)))
 	}
@@ -56,8 +61,8 @@ func BuildExtra(ctx context.Context, program string, say func(string, ...any)) (
 	if err != nil {
 		return "", err
 	}
-	module := foreign{folder: filepath.Join(source, "binaries", program), name: program}
-	return module.build(ctx, home, pkg, program, say)
+	module := foreign{folder: filepath.Join(source, "binaries", e.folder), name: program}
+	return module.build(ctx, home, e.pkg, program, say)
 }
 
 func buildFolders() (home, source string, err error) {
@@ -147,6 +152,13 @@ func (m foreign) fingerprint(program string) (string, error) {
 	mains, err := filepath.Glob(filepath.Join(m.folder, "main.go"))
 	if err != nil {
 		return "", err
+	}
+	if m.name != "own" {
+		own, err := filepath.Glob(filepath.Join(m.folder, program, "main.go"))
+		if err != nil {
+			return "", err
+		}
+		mains = append(mains, own...)
 	}
 	sum := sha256.New()
 	fmt.Fprintln(sum, runtime.Version(), runtime.GOARCH, m.ldflags)

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +19,7 @@ import (
 
 	"gapless.dev/gapless/internal/rollout"
 	"gapless.dev/gapless/internal/traffic"
+	"gapless.dev/gapless/internal/traffic/weighted"
 )
 
 func all(v rollout.Version) rollout.Route {
@@ -75,6 +77,7 @@ func Run(t *testing.T, c Case) {
 		return
 	}
 	t.Run("an empty backend leaves the route", func(t *testing.T) { emptyLeaves(t, c) })
+	t.Run("a Service is named when its endpoints have settled", func(t *testing.T) { namesWhatSettled(t, c) })
 	t.Run("a route that is written anew by its user is respected", func(t *testing.T) { rewritten(t, c) })
 	t.Run("every state leads back", func(t *testing.T) { leadsBack(t, c) })
 	t.Run("bad references are said", func(t *testing.T) { badReferences(t, c) })
@@ -273,6 +276,29 @@ func emptyLeaves(t *testing.T, c Case) {
 		w.pods[candidate] = 2
 		w.drive(route)
 	}
+}
+
+func namesWhatSettled(t *testing.T, c Case) {
+	route := c.routes()[len(c.routes())-1]
+	w := newWorld(t, c)
+	before := w.stands()
+	w.stand = settle - time.Second
+	for range 6 {
+		w.settle()
+		w.must(w.look().Set(t.Context(), route))
+	}
+	w.settle()
+	r := w.look()
+	if d := cmp.Diff(before, w.stands()); d != "" {
+		t.Errorf("a Service with an endpoint of %s was named:\n%s", w.stand, d)
+	}
+	if again := r.(*weighted.Router).Again(); again != time.Second || r.Read().Waits == "" {
+		t.Errorf("it looks again in %s, and waits for %q", again, r.Read().Waits)
+	}
+	w.stand = settle
+	w.drive(route)
+	w.stand = 0 // what is named already stays, though its pods are replaced
+	w.drive(route)
 }
 
 // weightsOf is where an Ingress of Traefik 1.x has its weights.

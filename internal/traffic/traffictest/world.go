@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -65,6 +66,7 @@ type World struct {
 	Client client.Client
 	c      Case
 	pods   map[rollout.Version]int // that are ready
+	stand  time.Duration           // for how long they have been
 	writes []string
 	route  client.ObjectKey
 	kind   schema.GroupVersionKind
@@ -81,7 +83,7 @@ var scheme = sync.OnceValue(func() *runtime.Scheme {
 
 func newWorld(t *testing.T, c Case) *World {
 	t.Helper()
-	w := &World{T: t, c: c, pods: map[rollout.Version]int{stable: 3, candidate: 2}, theirs: map[string]map[string]any{}}
+	w := &World{T: t, c: c, pods: map[rollout.Version]int{stable: 3, candidate: 2}, stand: time.Hour, theirs: map[string]map[string]any{}}
 	note := func(verb string, o client.Object) {
 		if _, slice := o.(*discoveryv1.EndpointSlice); !slice {
 			w.writes = append(w.writes, fmt.Sprintf("%s %T %s", verb, o, o.GetName()))
@@ -261,7 +263,8 @@ func (w *World) look() traffic.Router {
 	}
 	r := &weighted.Router{
 		Client: w.Client, Kind: w.c.Kind(w), Field: "spec.traffic", Mark: mark, User: user, Twins: twins, Object: w.Route(), Rest: stable,
-		App: traffic.App{Namespace: Namespace, Name: "demo-api", Services: user.Services, Theirs: addresses[user], Twins: addresses[twins], Revision: 2},
+		App:    traffic.App{Namespace: Namespace, Name: "demo-api", Services: user.Services, Theirs: addresses[user], Twins: addresses[twins], Revision: 2},
+		Settle: settle, Stands: func(string) time.Duration { return w.stand },
 		Own: func(o client.Object) {
 			labels := maps.Clone(o.GetLabels())
 			if labels == nil {
@@ -284,6 +287,9 @@ func (w *World) look() traffic.Router {
 	r.Ask(w.Context())
 	return r
 }
+
+// settle is how long an endpoint stands before a route names it.
+const settle = 5 * time.Second
 
 // write has the user write the route object.
 func (w *World) write(change func(*unstructured.Unstructured)) {

@@ -40,6 +40,10 @@ type Router struct {
 	Companions []*unstructured.Unstructured
 	// Rest is the version that the user's Services lead to while they are not pinned; empty where nothing stands yet.
 	Rest rollout.Version
+	// Settle is how long an endpoint stands before a route names its Service for the first time: a data plane that knows the route and not
+	// yet the endpoint would answer errors. Stands tells since when a pod does; nil: for ever.
+	Settle time.Duration
+	Stands func(pod string) time.Duration
 	// Own makes an object ours: it gets the marks by which it is found again.
 	Own func(client.Object)
 	// Wrote and Deleted are told of each object.
@@ -58,6 +62,9 @@ func (r *Router) Ask(ctx context.Context) {
 	asks, can := r.Kind.(traffic.Acknowledger)
 	if can && at.marked && at.whole() {
 		r.ack, r.waits, r.again = asks.Acknowledge(ctx, r.Object, at.app, at.split)
+	}
+	if left := r.unsettled(); left > 0 && at.split.Whole() && (r.again == 0 || left < r.again) {
+		r.again = left
 	}
 }
 
@@ -97,6 +104,9 @@ func (r *Router) Read() traffic.Reading {
 	}
 	if r.Object == nil {
 		seen.Waits = r.Missing.Text
+	}
+	if seen.Waits == "" && at.split.Whole() && r.twinsServe() && r.unsettled() > 0 {
+		seen.Waits = fmt.Sprintf("its Service is named when it has had endpoints for %s, as data planes have to hear of them", r.Settle)
 	}
 	return seen
 }
@@ -179,6 +189,24 @@ func serving(in *service.Router, all []*corev1.Service) bool {
 		}
 	}
 	return len(all) > 0
+}
+
+// unsettled is for how long the eldest endpoint of some twin has to stand yet.
+func (r *Router) unsettled() time.Duration {
+	if r.Stands == nil {
+		return 0
+	}
+	longest := time.Duration(0)
+	for _, s := range r.Twins.Services {
+		eldest := time.Duration(-1)
+		for pod := range service.Ready(r.Twins.Slices[s.Name]) {
+			eldest = max(eldest, r.Stands(pod))
+		}
+		if eldest >= 0 {
+			longest = max(longest, r.Settle-eldest)
+		}
+	}
+	return longest
 }
 
 // twinsServe tells whether every twin that is needed leads to one version, and has endpoints of it.

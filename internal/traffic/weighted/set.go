@@ -169,13 +169,13 @@ var readOfServices = []string{"traefik.ingress.kubernetes.io/service.", "network
 
 // divide writes a split into the route, as far as there is anything to send to.
 func (r *Router) divide(ctx context.Context, s traffic.Split) error {
-	if !s.Whole() && !r.twinsServe() {
+	at := r.standing()
+	if !s.Whole() && (!r.twinsServe() || at.split.Whole() && r.unsettled() > 0) {
 		s = traffic.Split{} // an empty backend could take down the whole route
 	}
 	if _, arrived := r.User.Pin(); s.Twins > 0 && s.Twins < 100 && arrived && !serving(r.User, r.named()) {
 		s.Twins = 100 // a wrong share is better than lost requests
 	}
-	at := r.standing()
 	app := r.App
 	if at.marked && s.Equal(at.split) {
 		app.Revision = at.app.Revision
@@ -242,8 +242,30 @@ func (r *Router) write(ctx context.Context, want *unstructured.Unstructured, rec
 	}
 	next.SetAnnotations(annotations)
 	asSeen := client.MergeFromWithOptions(r.Object.DeepCopy(), client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Patch(ctx, next, asSeen); err != nil {
+	if err := r.Client.Patch(ctx, next, asSeen, client.FieldOwner(manager)); err != nil {
 		return fmt.Errorf("%s %s: %w", r.Object.GetKind(), r.Object.GetName(), err)
+	}
+	r.Wrote(next)
+	if rec == nil {
+		return r.disown(ctx, next)
+	}
+	return nil
+}
+
+// manager is the name under which fields of the user's route object are ours.
+const manager = "gapless-route"
+
+// disown leaves the fields to whoever applies them next: who uses server-side apply would else be told of a conflict with us.
+func (r *Router) disown(ctx context.Context, o *unstructured.Unstructured) error {
+	fields := o.GetManagedFields()
+	left := slices.DeleteFunc(slices.Clone(fields), func(f metav1.ManagedFieldsEntry) bool { return f.Manager == manager })
+	if len(left) == len(fields) || len(left) == 0 {
+		return nil
+	}
+	next := o.DeepCopy()
+	next.SetManagedFields(left)
+	if err := r.Client.Patch(ctx, next, client.MergeFromWithOptions(o, client.MergeFromWithOptimisticLock{}), client.FieldOwner(manager)); err != nil {
+		return fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
 	}
 	r.Wrote(next)
 	return nil

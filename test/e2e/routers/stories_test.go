@@ -30,10 +30,16 @@ func (e *edge) load(fresh float64) load.Options {
 	return load.Options{URL: e.url, Rate: 300, New: fresh, Post: 0.3, Timeout: 10 * time.Second}
 }
 
-// set up deploys the service behind a way, and has it rolled with a strategy.
+// setUp deploys the service behind a way, and has it rolled with a strategy.
 func (e *edge) setUp(way way, s *v1alpha1.Strategy, args ...string) {
 	e.Helper()
 	e.Deploy(args...)
+	e.routed(way, s)
+}
+
+// routed has the service that stands rolled behind a way.
+func (e *edge) routed(way way, s *v1alpha1.Strategy) {
+	e.Helper()
 	e.write(strings.ReplaceAll(way.objects, "PORT", strconv.Itoa(e.web)))
 	e.Adopt(s, func(r *v1alpha1.Rollout) { r.Spec.Traffic = way.traffic(e) })
 }

@@ -210,20 +210,21 @@ func TestTraefik_ThatIsDownIsWaitedFor(t *testing.T) {
 			return e.Update(e.Context(), r)
 		})
 	}
-	waits := func(step string) {
+	waits := func() {
 		e.Until("it waits and says so", func(r *v1alpha1.Rollout) bool {
-			return r.Status.Step == step && r.Status.Reason == rollout.ReasonRouteConverging && strings.Contains(r.Status.Message, "Traefik does not tell at http://127.0.0.1:")
+			return r.Status.Phase == string(rollout.Shifting) && r.Status.Reason == rollout.ReasonRouteConverging && strings.Contains(r.Status.Message, "Traefik does not tell at http://127.0.0.1:")
 		})
 	}
 	counted := e.Probing(e.load(0.5), func() {
 		e.Set("2.0.0")
 		e.at("1/2")
 		ask("http://127.0.0.1:1") // as if a network policy were in the way
-		e.Order(rollout.Promote)
-		waits("2/2")
+		waits()
 		time.Sleep(2 * time.Second)
-		waits("2/2")
+		waits()
 		ask(e.api)
+		e.at("1/2")
+		e.Order(rollout.Promote)
 		e.at("2/2")
 	})
 	e.NothingLost(counted)

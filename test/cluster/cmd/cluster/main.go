@@ -24,7 +24,7 @@ const usage = `usage: cluster [flags] verb
 
   install                      the Debian packages that are missing, by apt-get
   build                        the programs that are not in the cache yet
-  build traefik|kwok           a program that only some tests need; prints its path
+  build PROGRAM                traefik, kwok, istiod or xds, which only some tests need; prints its path
   up                           bring the cluster up; nothing to do when it stands
   down                         take it down; nothing to do when it does not stand
   run COMMAND [ARG...]         up, the command in the client's network, down, whatever happens

@@ -1,5 +1,5 @@
 // Command streams is a service with answers that last: a download of 20 s, server-sent events and a WebSocket. When it is told to
-// stop it says goodbye to the last two, and finishes the first.
+// stop it says goodbye to the last two, and finishes the first. It counts what it was asked for by method.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"gapless.dev/kit"
@@ -22,7 +23,14 @@ func main() {
 	flag.Parse()
 	svc := kit.New()
 	mux := http.NewServeMux()
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+	var reads, writes atomic.Int64
+	mux.HandleFunc("/seen", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, reads.Load(), writes.Load()) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			reads.Add(1)
+		} else {
+			writes.Add(1)
+		}
 		w.Header().Set("Gapless-Version", *version)
 		fmt.Fprintln(w, *version)
 	})
