@@ -152,6 +152,9 @@ func (a *App) Record(ctx context.Context, seen controller.Seen, d rollout.Decisi
 			now.Source = from
 		}
 		e.now = record{a.names(a.seen), now}
+		if note := a.shadowed(ctx, d.State); note != "" {
+			e.now.Report.Notes = append(e.now.Report.Notes, note)
+		}
 		if now.Over() {
 			e.now.Report.Versions = a.counted(now.At)
 		}

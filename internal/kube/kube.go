@@ -66,6 +66,7 @@ type App struct {
 	sight   atomic.Pointer[sight]
 	stir    chan struct{}
 	stirMu  sync.Once
+	shadow  shadow
 	known   map[string]map[string]bool // what rarely changes
 }
 

@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -78,6 +79,34 @@ type Companion interface {
 type Checker interface {
 	Check(found *unstructured.Unstructured, app App, plan rollout.Plan) error
 }
+
+// A Counter tells what the data plane has counted of both sides, since it began. It is asked when requests are mirrored.
+type Counter interface {
+	Count(ctx context.Context, o *unstructured.Unstructured, app App) (theirs, twins Counts, err error)
+}
+
+// Counts are requests that a data plane sent to some Services.
+type Counts struct {
+	Requests, Status5xx int64
+	// Took is the sum of their latencies.
+	Took time.Duration
+}
+
+// Since is what was counted after an earlier count.
+func (c Counts) Since(before Counts) Counts {
+	return Counts{c.Requests - before.Requests, c.Status5xx - before.Status5xx, c.Took - before.Took}
+}
+
+// Mean is the mean latency; 0 of nothing.
+func (c Counts) Mean() time.Duration {
+	if c.Requests <= 0 {
+		return 0
+	}
+	return c.Took / time.Duration(c.Requests)
+}
+
+// ErrNotCounted is what Count returns where nobody counts.
+var ErrNotCounted = errors.New("the data plane's counts are not known")
 
 // An Acknowledger asks the data plane itself, or reads in the object what the data plane wrote there. It is asked about an object that
 // is known to hold the split. again is when to ask once more, where no event will tell; 0 where one will.

@@ -74,9 +74,21 @@ func (a *API) acknowledge(ctx context.Context, routes []string, o *unstructured.
 
 // ask gets the configuration of every Traefik behind the URL, by its address.
 func (a *API) ask(ctx context.Context) (map[string]configuration, error) {
+	all := map[string]configuration{}
+	err := a.each(ctx, "api/rawdata", func(at string, body io.Reader) error {
+		var c configuration
+		err := json.NewDecoder(body).Decode(&c)
+		all[at] = c
+		return err
+	})
+	return all, err
+}
+
+// each reads a path of every Traefik behind the URL.
+func (a *API) each(ctx context.Context, path string, read func(at string, body io.Reader) error) error {
 	u, err := url.Parse(a.URL)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	port := u.Port()
 	if port == "" {
@@ -84,23 +96,22 @@ func (a *API) ask(ctx context.Context) (map[string]configuration, error) {
 	}
 	addresses, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	all := map[string]configuration{}
 	for _, address := range addresses {
 		at := net.JoinHostPort(address, port)
-		if all[at], err = one(ctx, u, at); err != nil {
-			return nil, fmt.Errorf("%s: %w", at, err)
+		if err := one(ctx, u.JoinPath(path), at, read); err != nil {
+			return fmt.Errorf("%s: %w", at, err)
 		}
 	}
-	return all, nil
+	return nil
 }
 
-func one(ctx context.Context, u *url.URL, at string) (configuration, error) {
-	var c configuration
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("api", "rawdata").String(), nil)
+// one asks at an address, whatever the URL's name leads to.
+func one(ctx context.Context, u *url.URL, at string, read func(at string, body io.Reader) error) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return c, err
+		return err
 	}
 	transport := &http.Transport{
 		DisableKeepAlives: true,
@@ -115,14 +126,13 @@ func one(ctx context.Context, u *url.URL, at string) (configuration, error) {
 		if errors.As(err, &wrapped) {
 			err = wrapped.Err
 		}
-		return c, err
+		return err
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return c, fmt.Errorf("it answers %s", answer.Status)
+		return fmt.Errorf("it answers %s", answer.Status)
 	}
-	err = json.NewDecoder(io.LimitReader(answer.Body, largest)).Decode(&c)
-	return c, err
+	return read(at, io.LimitReader(answer.Body, largest))
 }
 
 // configuration is the part of Traefik's raw data that is looked at.

@@ -68,6 +68,15 @@ func (r *Router) Ask(ctx context.Context) {
 	}
 }
 
+// Count is what the data plane has counted of the user's Services and of their twins, if it tells.
+func (r *Router) Count(ctx context.Context) (theirs, twins traffic.Counts, err error) {
+	counter, can := r.Kind.(traffic.Counter)
+	if !can || r.Object == nil {
+		return theirs, twins, traffic.ErrNotCounted
+	}
+	return counter.Count(ctx, r.standing().found, r.App)
+}
+
 // Again is when to look once more, as no event will tell; 0 where one will.
 func (r *Router) Again() time.Duration { return r.again }
 

@@ -58,7 +58,7 @@ func (e *edge) start() {
 	e.Helper()
 	allow := fmt.Sprintf("allowEmptyServices=%v", e.empty)
 	e.command = exec.CommandContext(e.Context(), os.Getenv("TRAEFIK"),
-		"--global.checkNewVersion=false", "--global.sendAnonymousUsage=false", "--log.level=FATAL", "--api.insecure=true",
+		"--global.checkNewVersion=false", "--global.sendAnonymousUsage=false", "--log.level=FATAL", "--api.insecure=true", "--metrics.prometheus=true",
 		fmt.Sprintf("--entryPoints.web.address=127.0.0.1:%d", e.web), fmt.Sprintf("--entryPoints.traefik.address=127.0.0.1:%d", e.ask),
 		"--accessLog=true", "--accessLog.format=json", "--accessLog.filePath="+e.log,
 		"--providers.kubernetesCRD.namespaces="+e.Namespace, "--providers.kubernetesCRD."+allow,

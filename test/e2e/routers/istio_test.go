@@ -43,7 +43,7 @@ func newMesh(t *testing.T) *mesh {
 	defined.Do(func() { define(w) })
 	m := &mesh{edge: &edge{World: w}, grpc: freePort(t)}
 	command := exec.CommandContext(t.Context(), os.Getenv("ISTIOD"), "discovery", "--kubeconfig", os.Getenv("KUBECONFIG"),
-		"--registries", "Kubernetes", "--appNamespace", w.Namespace, "--namespace", w.Namespace,
+		"--registries", "Kubernetes", "--namespace", w.Namespace,
 		"--httpAddr", fmt.Sprintf("127.0.0.1:%d", freePort(t)), "--grpcAddr", fmt.Sprintf("127.0.0.1:%d", m.grpc),
 		"--httpsAddr", "", "--secureGRPCAddr", "", "--monitoringAddr", fmt.Sprintf("127.0.0.1:%d", freePort(t)), "--ctrlz_port", "0",
 		"--log_output_level", "default:error")

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/kube"
 	"gapless.dev/gapless/internal/rollout"
 	"gapless.dev/gapless/test/e2e/world"
 )
@@ -181,4 +183,18 @@ func TestMirror_CopiesWhatChangesNothing(t *testing.T) {
 	e.logFailures()
 	e.SameAs(before)
 	e.sameRoute(ingressRoute, route)
+	e.Eventually("the report compares both", 10*time.Second, func() error {
+		evidence, err := kube.EvidenceOf(e.Context(), e.Client, types.NamespacedName{Namespace: e.Namespace, Name: world.Demo})
+		if err != nil {
+			return err
+		}
+		report, _ := evidence.Of(2)
+		for _, note := range report.Notes {
+			if strings.HasPrefix(note, "Shadow, by the counts of the data plane: of ") {
+				t.Log(note)
+				return nil
+			}
+		}
+		return fmt.Errorf("notes: %q", report.Notes)
+	})
 }
