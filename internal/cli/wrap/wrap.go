@@ -85,7 +85,7 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.terminates, "serve-terminating", false, "stay ready while draining: for one replica, or externalTrafficPolicy Local")
 	fs.StringVar(&f.stop, "stop-signal", "TERM", "`signal` that the command is told to end by")
 	fs.DurationVar(&f.StopWithin, "stop-within", 0, "how long it may take to end before it is killed (default what is left of the grace period)")
-	fs.StringVar(&f.Report, "report", "", "`file` of the drain report (default /dev/termination-log where that is, else the log)")
+	fs.StringVar(&f.Report, "report", "", "`file` of the drain report, JSON (default /dev/termination-log where that is, else the log; /dev/stdout in a container)")
 }
 
 // New returns the command.
