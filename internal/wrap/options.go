@@ -134,10 +134,10 @@ func vacant(addr string) error {
 	return ln.Close()
 }
 
-// freePort is below those that the system gives to outgoing connections: one of those could hold it at the moment in which the
-// command wants it.
+// freePort is above those that the system gives to outgoing connections, where it does so by Linux' default: one of those could hold it at
+// the moment in which the command wants it. Who listens here on purpose is mostly below them.
 func freePort() (int, error) {
-	const first, last = 12000, 31999
+	const first, last = 61000, 65535
 	for range 1000 {
 		n := first + rand.IntN(last-first+1)
 		// On every address: that is where most services listen.

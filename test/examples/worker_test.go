@@ -24,15 +24,15 @@ func TestWorker_IsReplacedBetweenTwoItems(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			const items = 12
+			const items = 24 // a worker that is not stopped in time on a busy machine does some more
 			for i := range items {
 				if err := q.Put(fmt.Sprintf("%03d", i), fmt.Sprint("item ", i)); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for range 3 {
-				w := startWorker(t, name, dir)
 				done, left := count(dir, "done"), count(dir, "work")
+				w := startWorker(t, name, dir)
 				until(t, "it has an item in its hands, and has done another", func() bool { return count(dir, "done") > done && count(dir, "work") > left })
 				w.stop(t, keeps)
 			}
@@ -80,6 +80,7 @@ func startWorker(t *testing.T, name, dir string) worker {
 	ready := filepath.Join(t.TempDir(), fmt.Sprint("ready-", workers.Add(1)))
 	w := worker{exec.Command(built(name)), ready}
 	w.Env = append(os.Environ(), "QUEUE="+dir, "GAPLESS_HEALTH=127.0.0.1:0", "GAPLESS_DRAIN=0s", "GAPLESS_REPORT="+os.DevNull, "GAPLESS_READY_FILE="+ready)
+	w.Stdout, w.Stderr = t.Output(), t.Output()
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -35,23 +35,25 @@ func (q Queue) Put(name, text string) error {
 
 // Consume takes one item after the other and does it, until ctx ends. The item at hand is done before it returns.
 func (q Queue) Consume(ctx context.Context, do func(text string) error) error {
-	idle := time.NewTimer(0)
-	defer idle.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-idle.C:
-		}
+	for ctx.Err() == nil {
 		did, err := q.one(do)
 		if err != nil {
 			return err
 		}
-		pause := time.Duration(0)
 		if !did {
-			pause = 50 * time.Millisecond
+			rest(ctx, 50*time.Millisecond)
 		}
-		idle.Reset(pause)
+	}
+	return ctx.Err()
+}
+
+// rest waits, at most until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
