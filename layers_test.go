@@ -29,7 +29,7 @@ type layer struct {
 var layers = []layer{
 	{"cmd", []string{"internal/cli"}, "main hands over to the commands and does nothing else"},
 	{"internal/cli", []string{
-		"internal/app", "internal/check", "internal/controller", "internal/follow", "internal/lint", "internal/local", "internal/probe", "internal/proxy",
+		"internal/app", "internal/check", "internal/controller", "internal/follow", "internal/group", "internal/lint", "internal/local", "internal/probe", "internal/proxy",
 		"internal/report", "internal/rollout", "examples/api-status/apistatus",
 	}, "the commands are where things are wired together; the demo runs the example service"},
 	{"internal/cli/exit", nil, "an exit code is a plain value"},
@@ -40,6 +40,7 @@ var layers = []layer{
 	}, "the verbs' one port, with this machine and a cluster behind it"},
 	{"internal/cli/install", []string{"install", "internal/cli", "internal/kube"}, "prints what install holds, and asks what the cluster serves"},
 	{"internal/cli/uninstall", []string{"api", "install", "internal/cli", "internal/kube"}, "gives all Deployments back before it takes ours away"},
+	{"internal/cli/deploy", []string{"internal/app", "internal/cli", "internal/group", "internal/kube", "internal/report", "internal/rollout"}, "applies an app file, and has several apps rolled in order"},
 	{"internal/cli/adopt", []string{"api", "internal/cli", "internal/kube", "internal/lint", "internal/report", "internal/rollout"}, "shows what a Rollout would do, and makes it"},
 	{"internal/cli/eject", []string{"api", "internal/cli", "internal/kube", "internal/rollout"}, "works when the controller is gone"},
 	{"internal/cli/controller", []string{"internal/cli", "internal/kube"}, "runs the platform Kubernetes"},
@@ -65,6 +66,7 @@ var layers = []layer{
 	{"internal/gate/spec", []string{"internal/rollout"}, "what a user writes is plain data"},
 	{"internal/gate/compare", nil, "the comparison is arithmetic over what was counted"},
 	{"internal/follow", nil, "what a repository and a registry say; where it is deployed comes to it through its port"},
+	{"internal/group", nil, "the order of several apps is a value; who rolls them is the command"},
 	{"internal/lint", []string{"internal/junit"}, "the K rules judge files that are handed to them, and nothing else"},
 	{"internal/rollout", nil, "the engine knows nothing but itself"},
 	{"examples", nil, "an example uses what a stranger could use: kit"},
@@ -74,7 +76,7 @@ var layers = []layer{
 }
 
 // pure rooms: the same input gives the same output, whatever the machine, the hour or the other goroutines.
-var pure = []string{"internal/rollout", "internal/app", "internal/report", "internal/lint", "internal/gate/compare", "internal/gate/spec", "internal/follow/choose"}
+var pure = []string{"internal/rollout", "internal/app", "internal/report", "internal/lint", "internal/gate/compare", "internal/gate/spec", "internal/follow/choose", "internal/group"}
 
 // waiting rooms wait for events; a sleep there would be a guess.
 var waiting = []string{"internal/controller", "internal/local", "internal/kube", "internal/traffic"}

@@ -26,6 +26,7 @@ import (
 	"gapless.dev/gapless/internal/cli/order"
 	"gapless.dev/gapless/internal/cli/plan"
 	"gapless.dev/gapless/internal/cli/probe"
+	"gapless.dev/gapless/internal/cli/render"
 	"gapless.dev/gapless/internal/cli/report"
 	"gapless.dev/gapless/internal/cli/scale"
 	"gapless.dev/gapless/internal/cli/schema"
@@ -136,7 +137,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	add("roll", scale.New(sh), accept.New(sh))
 	add("see", status.New(sh), plan.New(sh), report.New(sh))
 	add("prove", demo.New(sh), probe.New(sh), check.New(sh), lint.New(sh))
-	add("run", up.New(sh), follow.New(sh), wrap.New(), schema.New(sh))
+	add("run", up.New(sh), follow.New(sh), wrap.New(), render.New(sh), schema.New(sh))
 	add("kube", install.New(sh), adopt.New(sh), eject.New(sh), uninstall.New(sh), controller.New(sh))
 	for _, c := range demo.Hidden(sh) {
 		root.AddCommand(c)

@@ -74,6 +74,7 @@ func (r renderer) rollout() *yaml.Node {
 	p := r.a.Plan
 	return with(r.head("gapless.dev/v1alpha1", "Rollout", r.a.Name), "spec", object(
 		"strategy", strategy(p),
+		"traffic", r.traffic(),
 		"follow", r.follow(),
 		"drain", short(r.a.Stop.Drain),
 		"gates", gates(r.a.Gates),

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"gapless.dev/gapless/internal/rollout"
 )
 
 // route leads requests to the Service. It goes to the first port.
@@ -114,6 +116,32 @@ func (r renderer) virtualService() *yaml.Node {
 		"gateways", gateways,
 		"http", list(object("match", match, "route", list(object("destination", object("host", r.a.Name, "port", flow(object("number", r.a.Ports[0].Public))))))),
 	))
+}
+
+// traffic names the route for the Rollout, where there is something to divide in it. An Ingress divides by weight with ingress-nginx only; with
+// another controller the Service does, by share of pods.
+func (r renderer) traffic() *yaml.Node {
+	p := r.a.Plan
+	if p.Strategy != rollout.Canary && p.Strategy != rollout.BlueGreen {
+		return nil
+	}
+	switch r.a.Route.Router {
+	case "ingress":
+		divides := p.Strategy == rollout.BlueGreen || strings.Contains(r.a.Route.Class, "nginx")
+		for _, s := range p.Steps {
+			divides = divides || s.Match != nil || s.Mirror > 0
+		}
+		if divides {
+			return object("ingress", r.a.Name)
+		}
+	case "gatewayapi":
+		return object("gatewayAPI", object("httpRoute", r.a.Name))
+	case "traefik":
+		return object("traefik", object("ingressRoute", r.a.Name))
+	case "istio":
+		return object("istio", object("virtualService", r.a.Name))
+	}
+	return nil
 }
 
 // sorted is a mapping of texts in the order of its names.

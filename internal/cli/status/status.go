@@ -180,10 +180,10 @@ func waitForOne(ctx context.Context, sh *shell.Shell, o *Options) error {
 	}
 	if now.Over() {
 		if o.Output.JSON() {
-			return errors.Join(sh.Report(now), Goal{}.verdict(now))
+			return errors.Join(sh.Report(now), Goal{}.Verdict(now))
 		}
 		sh.Printf("%s\n", Line(now))
-		return Goal{}.verdict(now)
+		return Goal{}.Verdict(now)
 	}
 	return o.Wait.Until(ctx, sh, t, name, Goal{Before: now}, o.Output.JSON())
 }

@@ -62,22 +62,22 @@ func (w *Wait) Until(ctx context.Context, sh *shell.Shell, t target.Target, app 
 			last = line
 			sh.Printf("%s  %s\n", r.At.Local().Format("15:04:05"), line)
 		}
-		if !g.over(r) {
+		if !g.Over(r) {
 			continue
 		}
 		if asJSON {
-			return errors.Join(sh.Report(r), g.verdict(r))
+			return errors.Join(sh.Report(r), g.Verdict(r))
 		}
 		if len(r.Logs) > 0 {
 			sh.Printf("last lines of the candidate:\n  %s\n", strings.Join(r.Logs, "\n  "))
 		}
-		return g.verdict(r)
+		return g.Verdict(r)
 	}
 	return ctx.Err()
 }
 
-// over tells whether what was ordered has come to its end.
-func (g Goal) over(now evidence.Report) bool {
+// Over tells whether what was ordered has come to its end.
+func (g Goal) Over(now evidence.Report) bool {
 	if now.Phase != string(rollout.Idle) && now.Phase != string(rollout.Held) {
 		return false
 	}
@@ -92,8 +92,8 @@ func (g Goal) over(now evidence.Report) bool {
 	return g.Version != "" && Stable(now) == g.Version // there was nothing to do
 }
 
-// verdict is the error that a rollout at its end leads to.
-func (g Goal) verdict(r evidence.Report) error {
+// Verdict is the error that a rollout at its end leads to.
+func (g Goal) Verdict(r evidence.Report) error {
 	if r.Phase == string(rollout.Held) {
 		return exit.With(exit.Failed, fmt.Errorf("%s is held: %s", r.App, r.Message))
 	}

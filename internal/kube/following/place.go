@@ -48,7 +48,7 @@ func (p *place) Recall(ctx context.Context) (follow.Memory, string, error) {
 		return follow.Memory{}, "", fmt.Errorf("the Deployment: %w", err)
 	}
 	if d.Labels[v1alpha1.LabelManaged] == "" {
-		return follow.Memory{}, "", fmt.Errorf("Deployment %s is not adopted yet", d.Name)
+		return follow.Memory{}, "", fmt.Errorf("it is not adopted yet: Deployment %s", d.Name)
 	}
 	return memoryOf(r), live(p.spec, d.Spec.Template), nil
 }
