@@ -208,7 +208,7 @@ func (w *workshop) serves(want string) {
 func TestFollow_ATagDeploysItself(t *testing.T) {
 	w := newWorkshop(t, "")
 	w.follow = w.start("follow")
-	w.says("is empty")
+	w.says("no tags yet")
 
 	p, counted := probe.New(load.Options{URL: w.url, Rate: 60, New: 0.5, Timeout: 10 * time.Second}), make(chan report.Traffic, 1)
 	probing, stop := context.WithCancel(t.Context())

@@ -26,6 +26,8 @@ path = %[4]q
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = %[5]q
 restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = %[8]q
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = %[6]q
 conf_dir = %[7]q
@@ -37,6 +39,15 @@ runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
 SystemdCgroup = false
 `
+
+// registryConfig: what a test serves at this port of the control host is a registry, over plain HTTP.
+const registryConfig = `server = "http://%[1]s"
+[host."http://%[1]s"]
+capabilities = ["pull", "resolve"]
+`
+
+// RegistryPort is where a registry on the control host is found by the nodes.
+const RegistryPort = 5000
 
 // cniConfig routes each pod by itself: with a bridge, an answer between two pods of one node
 // would not pass the node's rules unless br_netfilter is there.
@@ -56,16 +67,18 @@ func (c *Cluster) socket(node *host) string { return filepath.Join(node.folder, 
 func (c *Cluster) startRuntime(ctx context.Context, number int, pause string) error {
 	node := c.nodes[number-1]
 	data := filepath.Join(node.folder, "data")
+	registry := fmt.Sprintf("%s:%d", c.plan.control(), RegistryPort)
 	configs := map[string]string{
+		"registries/" + registry + "/hosts.toml": fmt.Sprintf(registryConfig, registry),
 		"containerd.toml": fmt.Sprintf(containerdConfig, filepath.Join(data, "containerd"), "/run/containerd", c.socket(node),
-			filepath.Join(data, "opt"), pauseImage, cniFolder, filepath.Join(node.folder, "cni")),
+			filepath.Join(data, "opt"), pauseImage, cniFolder, filepath.Join(node.folder, "cni"), filepath.Join(node.folder, "registries")),
 		"cni/pods.conflist": fmt.Sprintf(cniConfig, filepath.Join(data, "cni"), c.plan.podsOf(number)),
 		"resolv.conf":       "", // pods ask the cluster's DNS; what it does not know does not exist
 	}
-	if err := os.MkdirAll(filepath.Join(node.folder, "cni"), 0o755); err != nil {
-		return err
-	}
 	for name, text := range configs {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(node.folder, name)), 0o755); err != nil {
+			return err
+		}
 		if err := os.WriteFile(filepath.Join(node.folder, name), []byte(text), 0o644); err != nil {
 			return err
 		}

@@ -156,8 +156,8 @@ func Git(t testing.TB, dir string, args ...string) string {
 	return out.String()
 }
 
-// PushImage puts an image into the registry under a tag, and returns its digest. Its one layer holds the files by name.
-func (s *Server) PushImage(image, entry string, files map[string][]byte) string {
+// PushImage puts an image into the registry under a tag, and returns its digest. Its one layer holds the files by name; entry is its entry point.
+func (s *Server) PushImage(image string, files map[string][]byte, entry ...string) string {
 	s.t.Helper()
 	made, err := crane.Image(files)
 	if err != nil {
@@ -167,7 +167,7 @@ func (s *Server) PushImage(image, entry string, files map[string][]byte) string 
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	config.Architecture, config.OS, config.Config.Entrypoint = runtime.GOARCH, "linux", []string{entry}
+	config.Architecture, config.OS, config.Config.Entrypoint = runtime.GOARCH, "linux", entry
 	if made, err = mutate.ConfigFile(made, config); err != nil {
 		s.t.Fatal(err)
 	}

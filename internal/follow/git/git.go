@@ -4,6 +4,7 @@ package git
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/transport"
 
 	"gapless.dev/gapless/internal/follow/choose"
 )
@@ -165,6 +167,9 @@ func (r Repository) Tags(ctx context.Context) ([]Tag, error) {
 	}
 	defer c.close()
 	refs, err := c.advertised(ctx)
+	if errors.Is(err, transport.ErrEmptyRemoteRepository) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, r.explain(ctx, err)
 	}

@@ -19,11 +19,11 @@ func TestDigest_IsTheRegistrysOwn(t *testing.T) {
 	if _, err := (Registry{}).Digest(t.Context(), image); choose.ReasonOf(err) != choose.NoImage || !strings.Contains(err.Error(), "does not exist yet") {
 		t.Errorf("before: %v", err)
 	}
-	want := s.PushImage(image, "/api", map[string][]byte{"api": []byte("program")})
+	want := s.PushImage(image, map[string][]byte{"api": []byte("program")}, "/api")
 	if got, err := (Registry{}).Digest(t.Context(), image); err != nil || got != want {
 		t.Errorf("got %q %v, want %q", got, err, want)
 	}
-	again := s.PushImage(image, "/api", map[string][]byte{"api": []byte("another program")})
+	again := s.PushImage(image, map[string][]byte{"api": []byte("another program")}, "/api")
 	if got, _ := (Registry{}).Digest(t.Context(), image); got != again || again == want {
 		t.Errorf("after it moved: %q, want %q", got, again)
 	}

@@ -165,7 +165,7 @@ func (s *shop) runs(image string) {
 func (s *shop) push(version string) (image string) {
 	s.Helper()
 	image = s.Image("api") + ":" + version
-	return image + "@" + s.PushImage(image, "/api", map[string][]byte{"api": []byte(version)})
+	return image + "@" + s.PushImage(image, map[string][]byte{"api": []byte(version)}, "/api")
 }
 
 func (s *shop) yes(text string) {
@@ -198,7 +198,7 @@ func (s *shop) holdsNoSecret() {
 
 func TestFollow_WaitsForTheImageAndPinsIt(t *testing.T) {
 	s := newShop(t)
-	s.look(choose.Unreachable, "is empty")
+	s.look(choose.NoTag, "no tags yet")
 	first := s.code.Commit("main.go", "1")
 	s.code.Tag("v1.0.0")
 	s.look(choose.UpToDate, "1.0.0 is live already")
@@ -233,7 +233,7 @@ func TestFollow_WaitsForTheImageAndPinsIt(t *testing.T) {
 		t.Errorf("status: %+v", f)
 	}
 	s.push("2.0.0-moved")
-	s.PushImage(s.Image("api")+":2.0.0", "/api", map[string][]byte{"api": []byte("another program under the same name")})
+	s.PushImage(s.Image("api")+":2.0.0", map[string][]byte{"api": []byte("another program under the same name")}, "/api")
 	s.look(choose.UpToDate, "")
 	s.runs(pinned)
 }

@@ -286,9 +286,16 @@ func (c *Cluster) gone(ctx context.Context, objects []*unstructured.Unstructured
 func plainYAML(o *unstructured.Unstructured) []byte {
 	o = o.DeepCopy()
 	for _, field := range [][]string{
-		{"status"}, {"metadata", "managedFields"}, {"metadata", "resourceVersion"}, {"metadata", "uid"}, {"metadata", "generation"}, {"metadata", "creationTimestamp"},
+		{"status"},
+		{"metadata", "managedFields"},
+		{"metadata", "resourceVersion"},
+		{"metadata", "uid"},
+		{"metadata", "generation"},
+		{"metadata", "creationTimestamp"},
 		{"metadata", "annotations", "deployment.kubernetes.io/revision"},
-		{"metadata", "labels", v1alpha1.LabelHeld}, {"metadata", "annotations", v1alpha1.AnnotationStrategy}, {"spec", "paused"},
+		{"metadata", "labels", v1alpha1.LabelHeld},
+		{"metadata", "annotations", v1alpha1.AnnotationStrategy},
+		{"spec", "paused"},
 	} {
 		unstructured.RemoveNestedField(o.Object, field...)
 	}

@@ -1,13 +1,16 @@
 package world
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,7 +29,7 @@ func (w *World) Start() {
 	stopped := w.Stopped
 	go func() {
 		defer close(stopped)
-		log := slog.New(slog.NewTextHandler(testWriter{w.T}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+		log := slog.New(slog.NewTextHandler(io.MultiWriter(testWriter{w.T}, &w.said), &slog.HandlerOptions{Level: slog.LevelInfo}))
 		config := rest.CopyConfig(w.Config) // with the rights that install gives it, and no others
 		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next, life} })
 		config.Impersonate.UserName = "system:serviceaccount:" + install.Namespace + ":gapless-controller"
@@ -37,6 +40,27 @@ func (w *World) Start() {
 		}
 	}()
 	w.root.Cleanup(func() { stop(); <-stopped })
+}
+
+// Said is what the controllers of the story have logged.
+func (w *World) Said() string { return w.said.String() }
+
+// said collects what is written.
+type said struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }
 
 // Halt stops the controller, as a rolling update of itself would.

@@ -48,6 +48,7 @@ type World struct {
 
 	root   *testing.T
 	before atomic.Pointer[func(*http.Request)]
+	said   said
 	life   *life
 }
 
