@@ -23,6 +23,8 @@ type Line struct {
 	// Careful sends what may not be repeated on a connection of its own. A kept one can be closed by the service in the moment in
 	// which the request is written, and then nobody knows whether it was carried out.
 	Careful bool
+	// Fresh sends every request on a connection of its own, to a service that serves one connection at a time.
+	Fresh bool
 }
 
 // idleUpstream is below the 5 s after which common servers (Node, uvicorn) close a connection that nobody uses. The side that
@@ -84,6 +86,8 @@ func (l *Line) send(r *http.Request, whole, grpc bool) (*http.Response, error) {
 	switch {
 	case grpc || l.OnlyHTTP2:
 		return l.h2c.RoundTrip(r)
+	case l.Fresh:
+		return l.fresh.RoundTrip(r)
 	case whole && r.Header["Upgrade"] == nil && r.Header["Expect"] == nil:
 		return l.wires.roundTrip(r, l.addr, l.Careful)
 	case l.Careful && !repeatable(r):

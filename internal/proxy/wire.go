@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -24,6 +25,7 @@ type wires struct {
 
 	mu     sync.Mutex
 	idle   []*wire // the one used last is at the end
+	tidy   *time.Timer
 	closed bool
 }
 
@@ -216,9 +218,23 @@ func (ws *wires) keep(w *wire) {
 		return
 	}
 	ws.idle = append(ws.idle, w)
-	if oldest := ws.idle[0]; w.since.Sub(oldest.since) > idleUpstream {
-		oldest.conn.Close()
-		ws.idle = append(ws.idle[:0], ws.idle[1:]...)
+	if ws.tidy == nil {
+		ws.tidy = time.AfterFunc(idleUpstream, ws.closeOld)
+	}
+}
+
+// closeOld closes connections that were not used for long. A service that serves one connection at a time waits for it.
+func (ws *wires) closeOld() {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	now, old := time.Now(), 0
+	for old < len(ws.idle) && now.Sub(ws.idle[old].since) >= idleUpstream {
+		ws.idle[old].conn.Close()
+		old++
+	}
+	ws.idle = slices.Delete(ws.idle, 0, old)
+	if ws.tidy = nil; len(ws.idle) > 0 {
+		ws.tidy = time.AfterFunc(idleUpstream-now.Sub(ws.idle[0].since), ws.closeOld)
 	}
 }
 
@@ -228,6 +244,9 @@ func (ws *wires) close() {
 	defer ws.mu.Unlock()
 	for _, w := range ws.idle {
 		w.conn.Close()
+	}
+	if ws.tidy != nil {
+		ws.tidy.Stop()
 	}
 	ws.idle, ws.closed = nil, true
 }

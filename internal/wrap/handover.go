@@ -36,7 +36,7 @@ const versionHeader = "Gapless-Version"
 
 func newHandover(o Options, certs *tls.Config) *handover {
 	line := proxy.NewLine(o.To, 0)
-	line.Careful, line.OnlyHTTP2 = true, o.HTTP2
+	line.Careful, line.OnlyHTTP2, line.Fresh = true, o.HTTP2, o.Fresh
 	h := &handover{listen: o.Listen, tls: certs, to: o.To}
 	h.proxy = httputil.ReverseProxy{
 		Transport: line, Rewrite: rewrite, ModifyResponse: h.answered, ErrorHandler: h.failed,

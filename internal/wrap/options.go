@@ -40,6 +40,8 @@ type Options struct {
 	To string
 	// HTTP2 speaks HTTP/2 without TLS to the command. Without it that is only done for gRPC.
 	HTTP2 bool
+	// Fresh gives each request a connection of its own, to a command that serves one connection at a time.
+	Fresh bool
 	// Cert and Key are PEM files; with them clients speak TLS. Changed files are read again.
 	Cert, Key string
 
@@ -98,8 +100,10 @@ func (o Options) complete() (Options, error) {
 		return o, wrong("a certificate and its key belong together: give both files")
 	case o.Cert != "" && o.Mode != HTTP:
 		return o, wrong("mode %s passes TLS through, so it needs no certificate: leave it out, or take mode http", o.Mode)
-	case o.HTTP2 && o.Mode != HTTP:
-		return o, wrong("mode %s does not look at what is spoken: leave h2c out, or take mode http", o.Mode)
+	case (o.HTTP2 || o.Fresh) && o.Mode != HTTP:
+		return o, wrong("mode %s does not look at what is spoken: leave h2c and fresh out, or take mode http", o.Mode)
+	case o.HTTP2 && o.Fresh:
+		return o, wrong("h2c has all requests on one connection, fresh each on its own: give one of the two")
 	}
 	switch {
 	case o.Mode == Signal:

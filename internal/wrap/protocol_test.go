@@ -104,6 +104,28 @@ func TestHTTP_ACommandThatSpeaksOnlyHTTP2(t *testing.T) {
 	}
 }
 
+// A command that serves one connection at a time must not wait for one that wrap keeps for later.
+func TestHTTP_ACommandThatServesOneConnectionAtATime(t *testing.T) {
+	t.Parallel()
+	for name, flags := range map[string][]string{"kept for a while": nil, "fresh": {"--fresh"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := start(t, setup{command: service("single"), flags: flags}).ready()
+			if body := w.body("/"); body != "hello\n" {
+				t.Errorf("%q", body)
+			}
+			began := time.Now()
+			req, _ := http.NewRequest(http.MethodPost, w.url("/"), strings.NewReader("a"))
+			if _, body := w.do(req); body != "hello\n" {
+				t.Errorf("%q", body)
+			}
+			if took := time.Since(began); flags != nil && took > 3*time.Second {
+				t.Errorf("it waited %v for a connection that nobody used", took)
+			}
+		})
+	}
+}
+
 func TestHTTP_EndsTLSAndTellsTheCommand(t *testing.T) {
 	t.Parallel()
 	cert, key, client := certificate(t)

@@ -71,12 +71,38 @@ func serve(name string) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+	if name == "single" {
+		single(ln)
+	}
 	err = srv.Serve(ln)
 	if name == "closes" {
 		select {}
 	}
 	fmt.Println(err)
 	os.Exit(1)
+}
+
+// single serves one connection at a time, and keeps it while the client does, as Python's http.server can.
+func single(ln net.Listener) {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			os.Exit(1)
+		}
+		from := bufio.NewReader(c)
+		for {
+			req, err := http.ReadRequest(from)
+			if err != nil {
+				break
+			}
+			_, _ = io.Copy(io.Discard, req.Body)
+			fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n")
+			if req.Close {
+				break
+			}
+		}
+		c.Close()
+	}
 }
 
 func routes() http.Handler {

@@ -67,6 +67,7 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.To, "to", "", "`host:port` that the command listens on, for one that does not read PORT (default a free port of the loopback)")
 	fs.StringVar(&f.mode, "mode", string(wrap.HTTP), "who owns the port: http, tcp or signal")
 	fs.BoolVar(&f.HTTP2, "h2c", false, "speak HTTP/2 without TLS to the command for every request, not only for gRPC")
+	fs.BoolVar(&f.Fresh, "fresh", false, "a connection for each request, for a command that serves one connection at a time")
 	fs.StringVar(&f.Cert, "cert", "", "PEM `file` of a certificate: clients speak TLS, the command does not")
 	fs.StringVar(&f.Key, "key", "", "PEM `file` of its key")
 	fs.StringVar(&f.Ready.Path, "ready-path", "", "the command is ready while a GET of this `path` answers 200 to 399 (default once its port takes connections)")
