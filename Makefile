@@ -31,7 +31,7 @@ fmt: $(TOOLS)/gofumpt ## format the code
 
 generate: ## write the generated files: the phase diagram, the reference pages, the resource definition
 	GOWORK=off go generate ./api/...
-	go test -count=1 -run 'TestDiagram|TestReference' ./internal/app ./internal/rollout ./internal/cli ./internal/cli/check ./internal/cli/lint -update
+	go test -count=1 -run 'TestDiagram|TestReference' ./internal/app ./internal/metrics ./internal/rollout ./internal/cli ./internal/cli/check ./internal/cli/lint -update
 	go run ./install/reference > docs/reference/rollout.md
 
 IMAGE ?= gapless:dev

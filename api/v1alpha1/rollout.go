@@ -80,6 +80,12 @@ type RolloutSpec struct {
 	// +optional
 	Follow *Follow `json:"follow,omitempty"`
 
+	// Notify lists who is told what happens.
+	// +optional
+	// +kubebuilder:validation:MaxItems=8
+	// +listType=atomic
+	Notify []Notification `json:"notify,omitempty"`
+
 	// Drain is the least time between the moment in which a version is out of the EndpointSlices and the end of its pods. Pods are born
 	// with a preStop sleep as long, but of a third of their grace period at most. Raise it where the data plane is slow.
 	// +optional

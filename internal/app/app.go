@@ -64,6 +64,8 @@ type App struct {
 	Follow *Follow
 	// Gates are asked whether a rollout may go on, with their defaults. The plan knows of them, too.
 	Gates []spec.Gate
+	// Notify lists who is told what happens.
+	Notify []spec.Notify
 	// Plan is the strategy with its defaults.
 	Plan rollout.Plan
 }

@@ -45,6 +45,7 @@ func (p *parser) app(o object) App {
 	a.Plan = plan(o, a)
 	a.Gates = gates(o, a.Plan)
 	a.Plan.Gates = spec.Planned(a.Gates)
+	a.Notify = notifications(o)
 	placeholders(o, a)
 	return a
 }

@@ -39,6 +39,7 @@ var appShape = shape{
 	opt("after", "Apps of this file that have to stand in their new version before this one begins.", "", listOf(textLike(label))),
 	opt("strategy", "How a version takes the place of another: exactly one of the four.", "{rolling: {}}", fieldsOf("strategy", strategyShape)),
 	opt("gates", "Who is asked whether a rollout may go on, each exactly one of probe, prometheus, webhook, job and window.", "none", listOf(form{kind: kindFields, name: "gate", fields: gateShape, oneOf: []string{"probe", "prometheus", "webhook", "job", "window"}})),
+	opt("notify", "Who is told what happens.", "nobody", listOf(form{kind: kindFields, name: "notify", fields: notifyShape, oneOf: []string{"url", "urlKey"}})),
 	opt("deadline", "How long a rollout may make no progress before it is taken back, or never.", "10m", eitherOf(aDuration(), oneOf("never"))),
 	opt("follow", "A git repository whose tags decide which version is wanted.", "people decide", fieldsOf("follow", followShape)),
 }

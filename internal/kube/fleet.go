@@ -22,6 +22,7 @@ import (
 
 	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/internal/controller"
+	"gapless.dev/gapless/internal/metrics"
 	"gapless.dev/gapless/internal/rollout"
 )
 
@@ -37,6 +38,8 @@ type Fleet struct {
 	Witness *Witness
 	// Keys is the folder that gates find keys and tokens in.
 	Keys string
+	// Metrics are shown of what is decided.
+	Metrics *metrics.Set
 
 	mu    sync.Mutex
 	loops map[types.NamespacedName]*running
@@ -83,7 +86,9 @@ func (f *Fleet) Start(ctx context.Context) error {
 	}
 	f.sweep(ctx, all)
 	f.Log.Info("leading", "rollouts", len(all.Items))
+	f.Metrics.Leads(true)
 	<-ctx.Done()
+	f.Metrics.Leads(false)
 	f.wg.Wait()
 	return nil
 }
@@ -157,6 +162,8 @@ func (f *Fleet) deleted(o any) {
 		if loop, runs := f.loops[key]; runs {
 			loop.stop()
 			delete(f.loops, key)
+			f.Metrics.Drives(len(f.loops))
+			f.Metrics.Forget(key.Namespace, key.Name)
 		}
 		for other, loop := range f.loops {
 			if other.Namespace == key.Namespace {
@@ -178,13 +185,21 @@ func (f *Fleet) begin(key types.NamespacedName) {
 	app := &App{Client: f.Client, Live: f.Live, Watch: f.watch, Key: key, Events: f.Events, Indexed: true, Witness: f.Witness, Keys: f.Keys}
 	r := &running{app: app, wake: make(chan struct{}, 1), stop: stop}
 	app.Gates.Wake = r.nudge
+	app.notes.Keys = app.keyOf
+	app.notes.Trouble = func(err error) {
+		f.Metrics.Unsent(key.Namespace, key.Name)
+		app.unsent(err)
+	}
 	f.loops[key] = r
+	f.Metrics.Drives(len(f.loops))
 	log := f.Log.With("rollout", key.String())
 	loop := &controller.Loop{
 		Platform: app, Wake: r.wake, Decide: app.decide, Late: wordsLate,
 		Say: func(seen controller.Seen, d rollout.Decision) {
 			log.Info(inWords(d.Message, app.names(app.seen)), "phase", d.State.Phase, "reason", d.Reason, "revision", d.State.Revision)
 			app.say(seen, d)
+			app.tell(ctx, seen, d)
+			f.Metrics.Decided(key.Namespace, key.Name, seen.Plan, seen.State, d, seen.Snapshot.Now, app.names(app.seen))
 			if err := app.Record(ctx, seen, d); err != nil && ctx.Err() == nil {
 				log.Warn(err.Error()) // evidence, and no state: the rollout goes on
 			}
@@ -195,11 +210,13 @@ func (f *Fleet) begin(key types.NamespacedName) {
 			case apierrors.IsConflict(err):
 				log.Debug(err.Error(), "again", again) // somebody wrote meanwhile: the next look sees it
 			default:
+				f.Metrics.Erred(key.Namespace, key.Name)
 				log.Warn(err.Error(), "again", again)
 			}
 		},
 	}
 	f.wg.Go(func() {
+		defer app.notes.Wait()
 		defer app.Gates.Close()
 		_ = loop.Run(ctx) // its error is that ctx ended
 		last, done := context.WithTimeout(context.WithoutCancel(ctx), lastWord)

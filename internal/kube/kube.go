@@ -23,6 +23,7 @@ import (
 
 	"gapless.dev/gapless/internal/controller"
 	"gapless.dev/gapless/internal/gate"
+	"gapless.dev/gapless/internal/notify"
 	"gapless.dev/gapless/internal/rollout"
 )
 
@@ -48,6 +49,7 @@ type App struct {
 	Keys string
 	// Gates are asked by it. Its Wake must be set where the Rollout has gates.
 	Gates gate.Panel
+	notes notify.Sender
 	// LooksOn tells that nothing may be written: somebody only looks.
 	LooksOn bool
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -20,6 +21,7 @@ import (
 
 	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/internal/kube/following"
+	"gapless.dev/gapless/internal/metrics"
 )
 
 // LeaseName is the lease that controllers lead by. One in the cluster and one outside of it share it.
@@ -34,7 +36,11 @@ type Options struct {
 	LeaseNamespace string
 	// Keys is the folder that gates find keys and tokens in; empty: there are none.
 	Keys string
-	Log  *slog.Logger
+	// Metrics gets what a Prometheus may see. Nil: nobody does.
+	Metrics prometheus.Registerer
+	// Version of the program.
+	Version string
+	Log     *slog.Logger
 }
 
 // Scheme knows every kind that is read as a type.
@@ -118,7 +124,11 @@ func Run(ctx context.Context, o Options) error {
 	if err := m.Add(&following.Followers{Client: direct, Cache: m.GetCache(), Events: m.GetEventRecorder("gapless"), Log: o.Log}); err != nil {
 		return err
 	}
-	fleet := &Fleet{Client: m.GetClient(), Live: m.GetAPIReader(), Cache: m.GetCache(), Events: m.GetEventRecorder("gapless"), Log: o.Log, Keys: o.Keys, Witness: &Witness{clients}}
+	if o.Metrics == nil {
+		o.Metrics = prometheus.NewRegistry()
+	}
+	shown := metrics.New(o.Metrics, o.Version)
+	fleet := &Fleet{Client: m.GetClient(), Live: m.GetAPIReader(), Cache: m.GetCache(), Events: m.GetEventRecorder("gapless"), Log: o.Log, Keys: o.Keys, Metrics: shown, Witness: &Witness{clients}}
 	if err := m.Add(fleet); err != nil {
 		return err
 	}

@@ -50,3 +50,6 @@ func (s *service) stir() {
 	default:
 	}
 }
+
+// key reads a key for messages.
+func (s *service) key(name string) ([]byte, error) { return s.tools.Key(name) }

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"gapless.dev/gapless/internal/app"
 	"gapless.dev/gapless/internal/gate/spec"
+	"gapless.dev/gapless/internal/notify"
 	"gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
 )
@@ -31,6 +33,14 @@ func revisionOver(revision int) func(report.Report) bool {
 
 func TestGates_AreAskedAndAnswerIsWrittenDown(t *testing.T) {
 	var calls atomic.Int64
+	letters := make(chan string, 20)
+	box := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var e notify.Event
+		if err := json.NewDecoder(r.Body).Decode(&e); err == nil {
+			letters <- string(e.Type) + " " + e.To
+		}
+	}))
+	defer box.Close()
 	board := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if calls.Add(1) == 1 {
 			w.WriteHeader(http.StatusAccepted)
@@ -38,12 +48,14 @@ func TestGates_AreAskedAndAnswerIsWrittenDown(t *testing.T) {
 	}))
 	defer board.Close()
 	plan := rollout.Plan{Strategy: rollout.Canary, Steps: []rollout.Step{{Weight: 50}}}
-	h := up(t, Options{File: app.File{Apps: []app.App{gated(t, "good", plan,
+	demo := gated(t, "good", plan,
 		spec.Gate{Window: &spec.Window{}},
 		spec.Gate{Webhook: &spec.Webhook{URL: board.URL, Every: time.Second}},
 		spec.Gate{At: []rollout.Moment{rollout.DuringStep}, Job: &spec.Job{Command: []string{"sh", "-c", `test "$GAPLESS_CANDIDATE" = 2.0.0 && test -n "$GAPLESS_CANDIDATE_ADDRESS"`}}},
 		spec.Gate{Name: "report", DryRun: true, At: []rollout.Moment{rollout.DuringStep}, Job: &spec.Job{Command: []string{"false"}}},
-	)}}})
+	)
+	demo.Notify = []spec.Notify{{URL: box.URL}}
+	h := up(t, Options{File: app.File{Apps: []app.App{demo}}})
 	h.until("stable serves", serving("1.0.0", 2))
 	l := loadOn(t, h.url("/"), 60)
 	l.sees(t, "1.0.0")
@@ -62,6 +74,15 @@ func TestGates_AreAskedAndAnswerIsWrittenDown(t *testing.T) {
 	for name, want := range map[string]string{"window beforeStart": "pass", "job step": "pass", "webhook beforePromotion": "pass"} {
 		if got[name] != want {
 			t.Errorf("%s: %q; all: %v", name, got[name], got)
+		}
+	}
+	for _, want := range []string{"started 2.0.0", "promoted 2.0.0"} {
+		for got := ""; got != want; {
+			select {
+			case got = <-letters: // the first version is told of, too
+			case <-t.Context().Done():
+				t.Fatalf("nobody was told: %s", want)
+			}
 		}
 	}
 	if calls.Load() != 2 {

@@ -80,6 +80,7 @@ func (m *machine) open() (closeAll func(), err error) {
 	for _, s := range m.services {
 		s.data = m.proxy.App(s.app.Name)
 		s.entry, s.gates.Wake = m.entry(s.app), s.stir
+		s.notes.Keys, s.notes.Trouble = s.key, func(err error) { s.say("%v", err) }
 		s.tools = all.Tools{Keys: m.o.Keys, Jobs: &job.Processes{Dir: s.home}}
 		if err := s.saveBook(); err != nil {
 			return nil, err
@@ -140,6 +141,7 @@ func (m *machine) drive(ctx context.Context) *sync.WaitGroup {
 			Settled: s.settled,
 		}
 		wg.Go(func() {
+			defer s.notes.Wait()
 			defer s.gates.Close()
 			_ = loop.Run(ctx)
 		})

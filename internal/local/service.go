@@ -15,6 +15,7 @@ import (
 	"gapless.dev/gapless/internal/app"
 	"gapless.dev/gapless/internal/gate"
 	"gapless.dev/gapless/internal/gate/all"
+	"gapless.dev/gapless/internal/notify"
 	"gapless.dev/gapless/internal/proxy"
 	"gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
@@ -34,7 +35,8 @@ type service struct {
 
 	gates gate.Panel
 	tools all.Tools // of gates
-	entry string    // the address that clients use
+	notes notify.Sender
+	entry string // the address that clients use
 
 	ctx   context.Context // of the instances' goroutines; when it ends nobody looks after them, and they go on
 	wg    sync.WaitGroup

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gapless.dev/gapless/internal/controller"
+	"gapless.dev/gapless/internal/notify"
 	"gapless.dev/gapless/internal/proxy"
 	"gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
@@ -32,6 +33,9 @@ func (s *service) told(seen controller.Seen, d rollout.Decision) {
 				At: seen.Snapshot.Now, Phase: rep.Phase, Reason: "Deployed", Message: fmt.Sprintf("deploy of %s", rep.To), By: by,
 			})
 		}
+	}
+	for _, e := range notify.Of(seen.Plan, seen.State, d, seen.Snapshot.Now) {
+		s.notes.Tell(s.ctx, s.app.Notify, e)
 	}
 	ended := rep.Over() && !s.rep.Over()
 	s.rep = rep

@@ -78,6 +78,7 @@ func (r renderer) rollout() *yaml.Node {
 		"follow", r.follow(),
 		"drain", short(r.a.Stop.Drain),
 		"gates", gates(r.a.Gates),
+		"notify", notifications(r.a.Notify),
 		"deadline", short(p.Deadline),
 	))
 }

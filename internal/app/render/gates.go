@@ -107,3 +107,11 @@ func decimal(n float64) *yaml.Node {
 	}
 	return &yaml.Node{Kind: yaml.ScalarNode, Value: text}
 }
+
+func notifications(all []spec.Notify) *yaml.Node {
+	out := list()
+	for _, n := range all {
+		out.Content = append(out.Content, object("url", n.URL, "urlKey", n.URLKey, "template", n.Template, "on", n.On, "key", n.Key, "header", some(sorted(n.Header)), "timeout", above(n.Timeout)))
+	}
+	return out
+}

@@ -7,7 +7,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"gapless.dev/kit"
 
@@ -32,6 +35,7 @@ type Options struct {
 	LeaseNamespace string
 	Health         string
 	Keys           string
+	Metrics        string
 	Hooks          string
 }
 
@@ -52,6 +56,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	f.StringVarP(&o.Namespace, "namespace", "n", "", "only this `namespace` (default all)")
 	f.StringVar(&o.LeaseNamespace, "lease-namespace", "gapless-system", "`namespace` of the lease that controllers share")
 	f.StringVar(&o.Keys, "keys", "", "`folder` with the keys and tokens that gates name, a file each (default none)")
+	f.StringVar(&o.Metrics, "metrics", "", "`address` for /metrics, such as :8080 (default none)")
 	f.StringVar(&o.Health, "health", "", "`address` for /livez, /readyz and /statusz, such as :8081 (default none)")
 	f.StringVar(&o.Hooks, "hooks", "", "`address` for the calls of git hosts, at /hooks/NAMESPACE/ROLLOUT, such as :8082 (default none)")
 	return cmd
@@ -66,13 +71,20 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 		return exit.With(exit.Usage, err)
 	}
 	log := slog.New(slog.NewTextHandler(sh.Err, nil))
-	options := kube.Options{Config: config, Namespace: o.Namespace, LeaseNamespace: o.LeaseNamespace, Keys: o.Keys, Log: log}
+	options := kube.Options{Config: config, Namespace: o.Namespace, LeaseNamespace: o.LeaseNamespace, Keys: o.Keys, Version: sh.Version, Log: log}
 
 	// Nobody sends it requests, so there is no drain: the lease is given up at once, and another controller goes on.
 	budget := kit.DefaultBudget()
 	budget.Drain = 0
 	svc := kit.New(kit.WithLogger(log), kit.WithBudget(budget), kit.WithVersion(sh.Version))
 	svc.ReadyWhen("cluster", func(ctx context.Context) error { return kube.Answers(ctx, options) })
+	if o.Metrics != "" {
+		shown := prometheus.NewRegistry()
+		options.Metrics = shown
+		mux := http.NewServeMux()
+		mux.Handle("/metrics", promhttp.HandlerFor(prometheus.Gatherers{shown, ctrlmetrics.Registry}, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
+		svc.HTTP("metrics", &http.Server{Addr: o.Metrics, Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second})
+	}
 	svc.Go("controller", func(ctx context.Context) error { return kube.Run(ctx, options) })
 	if o.Hooks != "" {
 		hooks, err := kube.Hooks(options)

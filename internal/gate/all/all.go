@@ -30,11 +30,11 @@ var kinds = map[string]func(spec.Gate, Tools) (gate.Gate, error){
 	"window": func(s spec.Gate, _ Tools) (gate.Gate, error) { return window.New(*s.Window) },
 	"job":    func(s spec.Gate, t Tools) (gate.Gate, error) { return job.New(*s.Job, t.Jobs), nil },
 	"webhook": func(s spec.Gate, t Tools) (gate.Gate, error) {
-		key, err := t.key(s.Webhook.Key)
+		key, err := t.Key(s.Webhook.Key)
 		return webhook.New(*s.Webhook, key), err
 	},
 	"prometheus": func(s spec.Gate, t Tools) (gate.Gate, error) {
-		token, err := t.key(s.Prometheus.Token)
+		token, err := t.Key(s.Prometheus.Token)
 		if err != nil {
 			return nil, err
 		}
@@ -51,8 +51,8 @@ func Make(s spec.Gate, t Tools) (gate.Gate, error) {
 	return build(s, t)
 }
 
-// key reads a key by its name.
-func (t Tools) key(name string) ([]byte, error) {
+// Key reads a key by its name; no name is no key.
+func (t Tools) Key(name string) ([]byte, error) {
 	switch {
 	case name == "":
 		return nil, nil

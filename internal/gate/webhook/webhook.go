@@ -4,20 +4,17 @@ package webhook
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"gapless.dev/gapless/internal/gate"
 	"gapless.dev/gapless/internal/gate/spec"
+	"gapless.dev/gapless/internal/post"
 	"gapless.dev/gapless/internal/rollout"
 )
 
@@ -44,33 +41,15 @@ type Reply struct {
 	Reason  string          `json:"reason"`
 }
 
-// The headers of a request. Signature is the hex HMAC-SHA256, with the key, of the timestamp, a dot and the body.
-const (
-	SignatureHeader = "Gapless-Signature"
-	TimestampHeader = "Gapless-Timestamp"
-	IDHeader        = "Gapless-Id"
-)
-
-// most is how many bytes of an answer are read.
-const most = 64 << 10
-
 // A Webhook asks a URL.
 type Webhook struct {
 	spec   spec.Webhook
-	key    []byte
-	client *http.Client
-	// Now is the clock of the timestamp.
-	Now func() time.Time
+	client *post.Client
 }
 
 // New makes one of what the user wrote, and of the key that it names.
 func New(s spec.Webhook, key []byte) *Webhook {
-	return &Webhook{spec: s, key: key, Now: time.Now, client: &http.Client{
-		Timeout: s.Timeout,
-		// An answer comes from where the question was put, and from nowhere else.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport:     &http.Transport{Proxy: nil, DisableKeepAlives: true, TLSHandshakeTimeout: s.Timeout, ResponseHeaderTimeout: s.Timeout},
-	}}
+	return &Webhook{spec: s, client: post.New(s.URL, key, s.Header, s.Timeout)}
 }
 
 var types = map[rollout.Moment]string{
@@ -98,7 +77,7 @@ func (w *Webhook) Watch(ctx context.Context, q gate.Question, say func(rollout.V
 			return nil
 		}
 		say(v)
-		if !sleep(ctx, w.spec.Every) {
+		if !post.Sleep(ctx, w.spec.Every) {
 			return nil
 		}
 	}
@@ -117,7 +96,7 @@ func (w *Webhook) try(ctx context.Context, q gate.Question) (rollout.Verdict, er
 	pause := 500 * time.Millisecond
 	var last error
 	for n := range max(0, w.spec.Retries) + 1 {
-		if n > 0 && !sleep(ctx, pause) {
+		if n > 0 && !post.Sleep(ctx, pause) {
 			return rollout.Verdict{}, ctx.Err()
 		}
 		pause *= 2
@@ -135,31 +114,11 @@ func (w *Webhook) try(ctx context.Context, q gate.Question) (rollout.Verdict, er
 
 func (w *Webhook) ask(ctx context.Context, q gate.Question) (rollout.Verdict, error) {
 	body, id := w.body(q)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.spec.URL, bytes.NewReader(body))
+	status, text, err := w.client.Send(ctx, id, body)
 	if err != nil {
 		return rollout.Verdict{}, err
 	}
-	for name, value := range w.spec.Header {
-		req.Header.Set(name, value)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "gapless")
-	req.Header.Set(IDHeader, id)
-	if len(w.key) > 0 {
-		stamp := fmt.Sprint(w.Now().Unix())
-		req.Header.Set(TimestampHeader, stamp)
-		req.Header.Set(SignatureHeader, Sign(w.key, stamp, body))
-	}
-	res, err := w.client.Do(req)
-	if err != nil {
-		return rollout.Verdict{}, w.plain(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, most+1))
-	if err != nil {
-		return rollout.Verdict{}, fmt.Errorf("the answer broke off: %w", w.plain(err))
-	}
-	return judge(res, text)
+	return judge(status, text)
 }
 
 func (w *Webhook) body(q gate.Question) (body []byte, id string) {
@@ -177,35 +136,23 @@ func (w *Webhook) body(q gate.Question) (body []byte, id string) {
 	return body, c.ID
 }
 
-// Sign is the signature of a request.
-func Sign(key []byte, stamp string, body []byte) string {
-	mac := hmac.New(sha256.New, key)
-	fmt.Fprintf(mac, "%s.", stamp)
-	mac.Write(body)
-	return hex.EncodeToString(mac.Sum(nil))
-}
-
 // judge reads an answer. What is neither a yes nor a no is none.
-func judge(res *http.Response, text []byte) (rollout.Verdict, error) {
+func judge(status int, text []byte) (rollout.Verdict, error) {
 	switch {
-	case len(text) > most:
-		return rollout.Verdict{}, fmt.Errorf("the answer is longer than %d bytes", most)
-	case res.StatusCode >= 300 && res.StatusCode < 400:
-		return rollout.Verdict{}, fmt.Errorf("status %d: it redirects to another place, and only the one that is named is asked", res.StatusCode)
-	case res.StatusCode == http.StatusForbidden || res.StatusCode == http.StatusConflict:
-		reason := fmt.Sprintf("it says no (status %d)", res.StatusCode)
+	case status == http.StatusForbidden || status == http.StatusConflict:
+		reason := fmt.Sprintf("it says no (status %d)", status)
 		var r Reply
 		if json.Unmarshal(text, &r) == nil && r.Reason != "" {
 			reason = line(r.Reason)
 		}
 		return rollout.Verdict{Outcome: rollout.Fail, Reason: reason}, nil
-	case res.StatusCode < 200 || res.StatusCode >= 300:
-		return rollout.Verdict{}, fmt.Errorf("status %d", res.StatusCode)
+	case status < 200 || status >= 300:
+		return rollout.Verdict{}, fmt.Errorf("status %d", status)
 	case len(bytes.TrimSpace(text)) == 0:
-		if res.StatusCode == http.StatusAccepted {
+		if status == http.StatusAccepted {
 			return rollout.Verdict{Outcome: rollout.Wait, Reason: "it has not decided yet (status 202)"}, nil
 		}
-		return rollout.Verdict{Outcome: rollout.Pass, Reason: fmt.Sprintf("it says yes (status %d)", res.StatusCode)}, nil
+		return rollout.Verdict{Outcome: rollout.Pass, Reason: fmt.Sprintf("it says yes (status %d)", status)}, nil
 	}
 	var r Reply
 	if err := json.Unmarshal(text, &r); err != nil {
@@ -226,28 +173,4 @@ func line(s string) string {
 		return strings.ToValidUTF8(s[:longest], "") + "..."
 	}
 	return strings.ToValidUTF8(s, "")
-}
-
-// plain leaves out what the client says around an error, the URL among it.
-func (w *Webhook) plain(err error) error {
-	var timeout interface{ Timeout() bool }
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		return fmt.Errorf("it did not answer within %s", w.spec.Timeout)
-	}
-	var around *url.Error
-	if errors.As(err, &around) {
-		return around.Err
-	}
-	return err
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

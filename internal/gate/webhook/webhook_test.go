@@ -18,6 +18,7 @@ import (
 	"gapless.dev/gapless/internal/gate"
 	"gapless.dev/gapless/internal/gate/spec"
 	"gapless.dev/gapless/internal/gate/webhook"
+	"gapless.dev/gapless/internal/post"
 	"gapless.dev/gapless/internal/rollout"
 )
 
@@ -203,20 +204,16 @@ func TestWatch_DoesNotAskAgainWhatWasDecidedBeforeARestart(t *testing.T) {
 	}
 }
 
-func TestSign_CanBeVerifiedByWhoeverHasTheKey(t *testing.T) {
+func TestWatch_SignsWhatItAsks(t *testing.T) {
 	key := []byte("secret")
 	d := newDesk(t, func(int, http.ResponseWriter, *http.Request) {})
-	w := webhook.New(of(d.URL), key)
-	w.Now = func() time.Time { return time.Unix(1_700_000_000, 0) }
-	watch(t, w, question(rollout.AfterPromotion), true)
+	watch(t, webhook.New(of(d.URL), key), question(rollout.AfterPromotion), true)
 	h := d.heads[0]
-	if got := h.Get(webhook.TimestampHeader); got != "1700000000" {
-		t.Errorf("timestamp %q", got)
+	stamp := h.Get(post.TimestampHeader)
+	if want := post.Sign(key, stamp, d.raw[0]); stamp == "" || h.Get(post.SignatureHeader) != want || want == post.Sign([]byte("other"), stamp, d.raw[0]) {
+		t.Errorf("signature %q, not %q", h.Get(post.SignatureHeader), want)
 	}
-	if want := webhook.Sign(key, "1700000000", d.raw[0]); h.Get(webhook.SignatureHeader) != want || want == webhook.Sign([]byte("other"), "1700000000", d.raw[0]) {
-		t.Errorf("signature %q, not %q", h.Get(webhook.SignatureHeader), want)
-	}
-	if h.Get(webhook.IDHeader) != d.calls[0].ID || d.calls[0].Type != "confirm-end" {
+	if h.Get(post.IDHeader) != d.calls[0].ID || d.calls[0].Type != "confirm-end" {
 		t.Errorf("%v, %+v", h, d.calls[0])
 	}
 }
