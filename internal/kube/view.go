@@ -188,6 +188,17 @@ func (a *App) standing(l *look, now *report.Report) {
 		return cmp.Compare(slices.Index(rank, x.Role), slices.Index(rank, y.Role))
 	})
 	now.Message = inWords(now.Message, names)
+	if l.pending() {
+		now.Ended, now.Outcome = time.Time{}, report.Running
+		now.From, now.To = names[string(l.state.Stable)], names[string(l.wanted)]
+		now.Message = fmt.Sprintf("The template asks for %s, and no controller has taken that up yet.", now.To)
+	}
+}
+
+// pending tells whether the template asks for another version than the one that the state speaks of.
+func (l *look) pending() bool {
+	s := l.state
+	return s.Stable != "" && l.wanted != s.Stable && !rollout.Active(s.Phase) && (s.Phase != rollout.Held || l.wanted != s.Rejected)
 }
 
 func (l *look) roleOf(v rollout.Version) string {

@@ -185,5 +185,5 @@ func waitForOne(ctx context.Context, sh *shell.Shell, o *Options) error {
 		sh.Printf("%s\n", Line(now))
 		return Goal{}.Verdict(now)
 	}
-	return o.Wait.Until(ctx, sh, t, name, Goal{Before: now}, o.Output.JSON())
+	return o.Wait.Until(ctx, sh, t, name, Goal{Before: now, Template: true}, o.Output.JSON())
 }

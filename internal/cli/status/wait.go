@@ -39,6 +39,8 @@ type Goal struct {
 	Version string
 	// Another tells that a revision is to come after the one that was under way before.
 	Another bool
+	// Template tells that the order was given past Gapless, by a changed template that may not have been taken up yet.
+	Template bool
 	// Back tells that an abort is what was asked for.
 	Back bool
 }
@@ -50,8 +52,11 @@ func (w *Wait) Until(ctx context.Context, sh *shell.Shell, t target.Target, app 
 		ctx, cancel = context.WithTimeoutCause(ctx, w.Timeout, errTimeout)
 		defer cancel()
 	}
-	last := ""
-	for r, err := range t.Follow(ctx, app) {
+	last, follow := "", t.Follow
+	if g.Template {
+		follow = t.Watch
+	}
+	for r, err := range follow(ctx, app) {
 		if err != nil {
 			if errors.Is(context.Cause(ctx), errTimeout) {
 				return exit.With(exit.Failed, fmt.Errorf("%s is not over after %v: it goes on; look with gapless status %s", app, w.Timeout, app))

@@ -1,0 +1,209 @@
+package scenes
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/kube"
+	"gapless.dev/gapless/internal/rollout"
+	"gapless.dev/gapless/test/e2e/world"
+)
+
+const examples = "../../../examples/kubernetes"
+
+// The scenes of the talk, typed as their READMEs say, side by side, in a cluster whose controller was installed as they say. In the midst of
+// it the controller is itself replaced, and killed. At the end everything is uninstalled, and no pod of an app notices.
+func TestScenes(t *testing.T) {
+	w := world.Bare(t)
+	whole := newTerminal(w, examples)
+	blocks, err := blocksOf(filepath.Join(examples, "README.md"))
+	world.Check(t, err)
+	if len(blocks) != 2 {
+		t.Fatalf("%d blocks in the README", len(blocks))
+	}
+	whole.types(blocks[0].text)
+	var mu sync.Mutex
+	table := map[string][2]counted{}
+	t.Run("typed", func(t *testing.T) {
+		for _, scene := range []string{"recreate", "rolling", "blue-green", "canary"} {
+			t.Run(scene, func(t *testing.T) {
+				t.Parallel()
+				hand, ours := play(t, scene)
+				mu.Lock()
+				defer mu.Unlock()
+				table[scene] = [2]counted{hand, ours}
+			})
+		}
+		t.Run("the controller is replaced and killed", func(t *testing.T) {
+			t.Parallel()
+			disturb(t, w)
+		})
+	})
+	t.Logf("lost by a naive service, on new connections:\n%s", printed(table))
+	leave(t, w, whole, blocks[1].text)
+}
+
+// play types a scene and returns what each of its halves lost.
+func play(t *testing.T, scene string) (hand, ours counted) {
+	w := world.Bare(t)
+	folder := filepath.Join(examples, scene)
+	blocks, err := blocksOf(filepath.Join(folder, "README.md"))
+	world.Check(t, err)
+	term := newTerminal(w, folder)
+	var stop func() counted
+	at := ""
+	ends := func() {
+		switch at {
+		case "By hand":
+			hand = stop()
+		case "With Gapless":
+			ours = stop()
+		}
+		stop = nil
+	}
+	for i, b := range blocks {
+		if b.probes() {
+			stop, at = term.probe(b.text), b.heading
+			continue
+		}
+		term.types(b.text)
+		// What is typed right after a probe is what it is there for.
+		if stop != nil && i > 0 && blocks[i-1].probes() {
+			ends()
+		}
+	}
+	if hand.requests == 0 || ours.requests == 0 {
+		t.Fatalf("nothing was counted: by hand %+v, with Gapless %+v", hand, ours)
+	}
+	switch {
+	case scene == "recreate" && ours.lost == 0:
+		t.Error("a recreate has a gap, and it was not seen")
+	case scene != "recreate" && ours.lost > 0:
+		t.Errorf("%d of %d lost with Gapless", ours.lost, ours.requests)
+	}
+	return hand, ours
+}
+
+// disturb waits until a rollout is on its way, and then replaces the controller's pods as any Deployment's, and kills the one that leads.
+func disturb(t *testing.T, outer *world.World) {
+	w := outer.In(t)
+	active := func() error {
+		var all v1alpha1.RolloutList
+		if err := w.List(t.Context(), &all); err != nil {
+			return err
+		}
+		for _, r := range all.Items {
+			if rollout.Active(rollout.Phase(r.Status.Phase)) {
+				return nil
+			}
+		}
+		return fmt.Errorf("none of %d Rollouts is on its way", len(all.Items))
+	}
+	w.Eventually("a rollout is on its way", 4*time.Minute, active)
+	system := func(args ...string) string {
+		return w.MustKubectl(append([]string{"-n", "gapless-system"}, args...)...)
+	}
+	system("rollout", "restart", "deployment/gapless-controller")
+	system("rollout", "status", "deployment/gapless-controller", "--timeout=2m")
+	holder := system("get", "lease", "gapless-controller", "-o", "jsonpath={.spec.holderIdentity}")
+	pod, _, _ := strings.Cut(holder, "_")
+	t.Logf("%s leads; it is killed, with %v on its way", pod, active() == nil)
+	system("delete", "pod", pod, "--grace-period=0", "--force")
+}
+
+// leave uninstalls while an app is adopted, and sees that its pods stay as they are.
+func leave(t *testing.T, outer *world.World, whole *terminal, block string) {
+	w := world.Bare(t)
+	w.Deploy()
+	before, pods := w.Theirs(), restarts(w)
+	w.Adopt(world.BlueGreen())
+	var all string
+	lost := w.UnderLoad(0.5, 0.3, func() { all = whole.types(block) })
+	w.NothingLost(lost)
+	w.SameAs(before)
+	if now := restarts(w); !maps.Equal(pods, now) {
+		t.Errorf("pods were %v and are %v", pods, now)
+	}
+	if labels := w.Deployment().Labels; len(labels) > 0 {
+		t.Errorf("labels are left: %v", labels)
+	}
+	if !strings.Contains(all, "deleted CustomResourceDefinition rollouts.gapless.dev") {
+		t.Errorf("uninstall says %s", all)
+	}
+	w.Eventually("nothing of Gapless is left", time.Minute, func() error {
+		if err := w.Get(t.Context(), types.NamespacedName{Name: "gapless-system"}, &corev1.Namespace{}); !kube.Gone(err) {
+			return fmt.Errorf("the namespace: %w", err)
+		}
+		if out, err := outer.Kubectl("get", "mutatingadmissionpolicies,clusterroles,clusterrolebindings", "-l", "app.kubernetes.io/part-of=gapless", "-o", "name"); err != nil || strings.TrimSpace(out) != "" {
+			return fmt.Errorf("%w %s", err, out)
+		}
+		return nil
+	})
+}
+
+func restarts(w *world.World) map[string]int32 {
+	w.Helper()
+	var pods corev1.PodList
+	world.Check(w.T, w.List(w.Context(), &pods, client.InNamespace(w.Namespace)))
+	all := map[string]int32{}
+	for _, p := range pods.Items {
+		for _, c := range p.Status.ContainerStatuses {
+			all[p.Name] += c.RestartCount
+		}
+	}
+	return all
+}
+
+// printed is the table as the examples have it.
+func printed(table map[string][2]counted) string {
+	var out strings.Builder
+	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "scene\tby hand\tlongest gap\twith Gapless\tlongest gap")
+	for _, scene := range slices.Sorted(maps.Keys(table)) {
+		hand, ours := table[scene][0], table[scene][1]
+		fmt.Fprintf(w, "%s\t%d of %d\t%s\t%d of %d\t%s\n", scene, hand.lost, hand.requests, hand.gap, ours.lost, ours.requests, ours.gap)
+	}
+	w.Flush()
+	return out.String()
+}
+
+// Every scene has its folder, and every folder its scene.
+func TestScenes_AreAllThere(t *testing.T) {
+	entries, err := os.ReadDir(examples)
+	world.Check(t, err)
+	var folders []string
+	for _, e := range entries {
+		if e.IsDir() {
+			folders = append(folders, e.Name())
+		}
+	}
+	if !slices.Equal(folders, []string{"blue-green", "canary", "recreate", "rolling"}) {
+		t.Errorf("folders %v", folders)
+	}
+	for _, folder := range folders {
+		blocks, err := blocksOf(filepath.Join(examples, folder, "README.md"))
+		world.Check(t, err)
+		headings := map[string]int{}
+		for _, b := range blocks {
+			if b.probes() {
+				headings[b.heading]++
+			}
+		}
+		if headings["By hand"] != 1 || headings["With Gapless"] != 1 {
+			t.Errorf("%s: probes under %v", folder, headings)
+		}
+	}
+}
