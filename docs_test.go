@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"sigs.k8s.io/yaml"
+
+	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/internal/app"
 	"gapless.dev/gapless/internal/cli"
 	"gapless.dev/gapless/internal/cli/shell"
@@ -52,6 +55,19 @@ func TestDocs_AppFilesParse(t *testing.T) {
 		}
 	}
 	t.Logf("%d app files in the docs", seen)
+}
+
+// TestDocs_RolloutsAreRight: each YAML block that is a Rollout has only fields that there are.
+func TestDocs_RolloutsAreRight(t *testing.T) {
+	for _, b := range blocks(t, "yaml") {
+		if !strings.HasPrefix(b.text, "apiVersion: gapless.dev/") {
+			continue
+		}
+		var r v1alpha1.Rollout
+		if err := yaml.UnmarshalStrict([]byte(b.text), &r); err != nil || r.Kind != "Rollout" || r.Name == "" {
+			t.Errorf("%s: %v\n%s", b.page, err, b.text)
+		}
+	}
 }
 
 var command = regexp.MustCompile(`(?m)^\s*(?:\$ )?gapless ([a-z]+)(.*)$`)

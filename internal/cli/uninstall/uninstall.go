@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gapless.dev/gapless/api/v1alpha1"
@@ -77,7 +79,11 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 			return fmt.Errorf("eject %s/%s: %w; nothing was uninstalled", r.Namespace, r.Name, err)
 		}
 	}
-	objects, err := install.Objects(install.Options{Namespace: o.Namespace})
+	watched, err := watchedBy(ctx, c, o.Namespace)
+	if err != nil {
+		return err
+	}
+	objects, err := install.Objects(install.Options{Namespace: o.Namespace, Watch: watched})
 	if err != nil {
 		return err
 	}
@@ -91,6 +97,21 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 		}
 	}
 	return nil
+}
+
+// watchedBy is the one namespace that the controller was installed for; empty: all.
+func watchedBy(ctx context.Context, c client.Client, namespace string) (string, error) {
+	d := &appsv1.Deployment{}
+	err := c.Get(ctx, types.NamespacedName{Namespace: namespace, Name: "gapless-controller"}, d)
+	if err != nil || len(d.Spec.Template.Spec.Containers) == 0 {
+		return "", client.IgnoreNotFound(err)
+	}
+	for _, arg := range d.Spec.Template.Spec.Containers[0].Args {
+		if watched, is := strings.CutPrefix(arg, "--namespace="); is {
+			return watched, nil
+		}
+	}
+	return "", nil
 }
 
 // backwards is the order in which things go: policies, so that nothing is held any more; then all else as it came, last first.

@@ -47,6 +47,10 @@ func TestScenes(t *testing.T) {
 				table[scene] = [2]counted{hand, ours}
 			})
 		}
+		t.Run("what other tools go by", func(t *testing.T) {
+			t.Parallel()
+			moments(t)
+		})
 		t.Run("the controller is replaced and killed", func(t *testing.T) {
 			t.Parallel()
 			disturb(t, w)

@@ -97,6 +97,9 @@ var errDead = errors.New("the controller is dead")
 
 func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := c.life.w
+	if asked := w.asked.Load(); asked != nil {
+		(*asked)(r)
+	}
 	switch {
 	case c.life.ended.Load():
 		return nil, errDead
@@ -138,6 +141,9 @@ func (w *World) Before(f func(*http.Request)) {
 	}
 	w.before.Store(&f)
 }
+
+// Asked has f look at every request of the controller, watches and its lease included.
+func (w *World) Asked(f func(*http.Request)) { w.asked.Store(&f) }
 
 type testWriter struct{ t *testing.T }
 

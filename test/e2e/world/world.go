@@ -49,6 +49,7 @@ type World struct {
 	root   *testing.T
 	before atomic.Pointer[func(*http.Request)]
 	said   said
+	asked  atomic.Pointer[func(*http.Request)]
 	life   *life
 }
 
