@@ -47,6 +47,9 @@ CLUSTER = GOWORK=off go run -C test/cluster ./cmd/cluster
 cluster-up: ## a real Kubernetes of NODES=2 nodes on this machine, version K8S=... (root)
 	$(CLUSTER) install && NODES=$(or $(NODES),2) K8S=$(K8S) $(CLUSTER) up
 
+others: ## what other tools say of a Deployment in each phase, by their own libraries
+	GOWORK=off go test -C test/others -count=1 ./...
+
 cluster-down: ## take it away again
 	$(CLUSTER) down
 
@@ -78,5 +81,5 @@ $(TOOLS)/%: tools.mod tools.sum
 	GOWORK=off go build -modfile=tools.mod -o $(TOOLS)/ honnef.co/go/tools/cmd/staticcheck mvdan.cc/gofumpt
 	@touch $(TOOLS)/*
 
-.PHONY: help build test check fmt generate image demo cluster-up cluster-down e2e soak bench docs clean
+.PHONY: help build test check fmt generate image demo cluster-up cluster-down others e2e soak bench docs clean
 .DEFAULT_GOAL := help

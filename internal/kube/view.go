@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -38,10 +39,13 @@ func ViewOf(ctx context.Context, c client.Client, key types.NamespacedName, kept
 			return report.Report{}, err
 		}
 		now := ViewOfStatus(&r, kept, a.now())
-		if apierrors.IsForbidden(err) {
-			now.Notes = append(now.Notes, "Pods are not shown: "+err.Error()+".")
-		} else {
+		if refusal != nil {
 			now.Message = refusal.Message
+			return now, nil
+		}
+		now.Notes = append(slices.Clone(now.Notes), NotShown+err.Error()+".")
+		if d, err := Deployment(ctx, c, r.Namespace, r.Target()); err == nil && ahead(&r, d) {
+			notTakenUp(&now, TagOf(imageOf(d)))
 		}
 		return now, nil
 	case err != nil:
@@ -189,10 +193,40 @@ func (a *App) standing(l *look, now *report.Report) {
 	})
 	now.Message = inWords(now.Message, names)
 	if l.pending() {
-		now.Ended, now.Outcome = time.Time{}, report.Running
-		now.From, now.To = names[string(l.state.Stable)], names[string(l.wanted)]
-		now.Message = fmt.Sprintf("The template asks for %s, and no controller has taken that up yet.", now.To)
+		notTakenUp(now, names[string(l.wanted)])
 	}
+}
+
+// NotShown begins the note of a report for somebody who may not look at pods.
+const NotShown = "Pods are not shown: "
+
+// notTakenUp reopens a report whose template has gone on.
+func notTakenUp(now *report.Report, wanted string) {
+	for _, v := range now.Versions {
+		if v.Role == "stable" {
+			now.From = v.Name
+		}
+	}
+	now.Ended, now.Outcome, now.To = time.Time{}, report.Running, wanted
+	now.Message = fmt.Sprintf("The template asks for %s, and no controller has taken that up yet.", wanted)
+}
+
+// ahead is pending for who sees the Deployment and the Rollout alone: templates are compared by their digests.
+func ahead(r *v1alpha1.Rollout, d *unstructured.Unstructured) bool {
+	template, _, _ := unstructured.NestedMap(d.Object, "spec", "template")
+	digest, st := string(hashOf(canonical(template))), r.Status
+	return st.Stable != nil && st.Stable.Template != "" && st.Stable.Template != digest && !rollout.Active(rollout.Phase(st.Phase)) &&
+		(st.Phase != string(rollout.Held) || st.RejectedTemplate != digest)
+}
+
+func imageOf(d *unstructured.Unstructured) string {
+	containers, _, _ := unstructured.NestedSlice(d.Object, "spec", "template", "spec", "containers")
+	if len(containers) == 0 {
+		return ""
+	}
+	first, _ := containers[0].(map[string]any)
+	image, _ := first["image"].(string)
+	return image
 }
 
 // pending tells whether the template asks for another version than the one that the state speaks of.

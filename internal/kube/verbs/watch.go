@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -41,11 +43,12 @@ func (c *Cluster) watch(ctx context.Context, app string, everything bool) iter.S
 			}
 			names = append(names, r.Name)
 		}
-		m, err := c.mirror(ctx, everything)
+		m, err := c.mirror(ctx, everything && c.maySee(ctx, names))
 		if err != nil {
 			yield(report.Report{}, err)
 			return
 		}
+		m.asks = everything && !m.everything
 		seen, probes := map[string]kept{}, &attached{}
 		for {
 			all, err := m.rollouts(ctx, c.place.Namespace, names)
@@ -105,9 +108,12 @@ func (c *Cluster) glance(ctx context.Context, m *mirror, r *v1alpha1.Rollout, se
 	seen[r.Name] = k
 	var now report.Report
 	var err error
-	if m.everything {
+	switch {
+	case m.everything:
 		now, err = kube.ViewOf(ctx, m.Client, c.key(r), k.report)
-	} else {
+	case m.asks:
+		now, err = kube.ViewOf(ctx, c.client, c.key(r), k.report)
+	default:
 		now = kube.ViewOfStatus(r, k.report, time.Now())
 	}
 	now.On = &c.place
@@ -117,8 +123,22 @@ func (c *Cluster) glance(ctx context.Context, m *mirror, r *v1alpha1.Rollout, se
 // A mirror holds a copy of what is looked at, and tells when it changes.
 type mirror struct {
 	client.Client
-	everything bool
-	changed    chan struct{}
+	// everything is copied, or the Rollouts alone; asks tells that the rest is asked for now and then, as far as it may be seen.
+	everything, asks bool
+	changed          chan struct{}
+}
+
+// maySee tells whether the user may look at more than Rollouts.
+func (c *Cluster) maySee(ctx context.Context, names []string) bool {
+	if len(names) == 0 {
+		all, err := c.Apps(ctx)
+		if err != nil || len(all) == 0 {
+			return err == nil
+		}
+		names = all
+	}
+	now, err := kube.ViewOf(ctx, c.client, types.NamespacedName{Namespace: c.place.Namespace, Name: names[0]}, report.Report{})
+	return err == nil && !slices.ContainsFunc(now.Notes, func(n string) bool { return strings.HasPrefix(n, kube.NotShown) })
 }
 
 // syncTime bounds how long the first copy may take.
@@ -162,9 +182,6 @@ func (c *Cluster) mirror(ctx context.Context, everything bool) (*mirror, error) 
 	syncing, done := context.WithTimeout(ctx, syncTime)
 	defer done()
 	if !copies.WaitForCacheSync(syncing) {
-		if everything && ctx.Err() == nil {
-			return c.mirror(ctx, false) // who may not look at pods is shown the Rollout's status
-		}
 		return nil, fmt.Errorf("%w: no list of the Rollouts in namespace %s within %s", ErrUnreachable, c.place.Namespace, syncTime)
 	}
 	m.Client, err = client.New(c.config, client.Options{Scheme: scheme, Cache: &client.CacheOptions{Reader: copies, Unstructured: true}})
@@ -188,7 +205,7 @@ func (m *mirror) rollouts(ctx context.Context, namespace string, names []string)
 // next waits for a change or, where everything is shown, for a second at most, since times are shown too. It is false when ctx has ended.
 func (m *mirror) next(ctx context.Context) bool {
 	var tired <-chan time.Time
-	if m.everything {
+	if m.everything || m.asks {
 		second := time.NewTimer(time.Second)
 		defer second.Stop()
 		tired = second.C

@@ -32,6 +32,7 @@ var unasked = map[string]string{
 // The rights that the controller gets are those that it uses: whatever is missing would fail, and whatever is too much is found here. Routers have
 // rights of their own, which are not looked at.
 func TestRights_AreThoseThatAreUsed(t *testing.T) {
+	t.Parallel()
 	w := world.New(t)
 	var mu sync.Mutex
 	asked := map[string]bool{}
