@@ -69,7 +69,13 @@ const long = `Gapless replaces one version of a service by the next without losi
   gapless demo                         see it: four strategies, every request counted
   gapless up -f gapless.yaml           run your own service on this machine
   gapless deploy demo-api 2.0.0        replace its version, from a second terminal
-  gapless status demo-api -w           look on`
+  gapless status demo-api -w           look on
+
+On Kubernetes, for a Deployment that you have:
+
+  gapless install | kubectl apply -f -
+  gapless adopt deploy/demo-api --strategy canary
+  gapless deploy demo-api 2.0.0 --wait`
 
 const exitCodes = `
 Exit codes:
