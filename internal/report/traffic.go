@@ -10,7 +10,9 @@ import (
 // Traffic is what a probe counted: how many requests, how many were lost, how, when, and for how long nothing was answered.
 type Traffic struct {
 	// URL is what was asked for, and Rate how many requests a second were due.
-	URL  string  `json:"url,omitempty"`
+	URL string `json:"url,omitempty"`
+	// On is where it was sent from, if that was a pod of a cluster.
+	On   *Place  `json:"on,omitempty"`
 	Rate float64 `json:"rate,omitempty"`
 	// Started is when the first request was due; offsets below count from it. Elapsed is how long requests were due.
 	Started time.Time `json:"started,omitzero"`

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,13 +40,16 @@ type Options struct {
 func New(sh *shell.Shell) *cobra.Command {
 	o := &Options{}
 	cmd := &cobra.Command{
-		Use:     "eject NAME",
+		Use:     "eject NAME|deploy/NAME",
 		Short:   "Take a Deployment out of the care of Gapless, as it is",
 		Long:    long,
 		Example: example,
 		Args:    shell.Args(1, 1, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Name = args[0]
+			if kind, name, found := strings.Cut(o.Name, "/"); found && strings.HasPrefix(kind, "deploy") {
+				o.Name = name
+			}
 			return Run(cmd.Context(), sh, o)
 		},
 	}
@@ -101,7 +105,7 @@ func One(ctx context.Context, sh *shell.Shell, c client.Client, key types.Namesp
 		return kube.Ejected(ctx, c, key, deployment)
 	}
 	if !force {
-		return kube.Await(ctx, done)
+		return kube.Await(ctx, watched(c, key, say, done))
 	}
 	rolloutGone := func(ctx context.Context) (bool, error) {
 		err := c.Get(ctx, key, &v1alpha1.Rollout{})
@@ -128,5 +132,18 @@ func finish(ctx context.Context, c client.Client, key types.NamespacedName, forc
 	if force {
 		return kube.Drive(ctx, c, key, say, rests)
 	}
-	return kube.Await(ctx, rests)
+	return kube.Await(ctx, watched(c, key, say, rests))
+}
+
+// watched is done, and says meanwhile what the controller says.
+func watched(c client.Client, key types.NamespacedName, say func(string), done func(context.Context) (bool, error)) func(context.Context) (bool, error) {
+	said := ""
+	return func(ctx context.Context) (bool, error) {
+		var r v1alpha1.Rollout
+		if err := c.Get(ctx, key, &r); err == nil && rollout.Active(rollout.Phase(r.Status.Phase)) && r.Status.Message != said {
+			said = r.Status.Message
+			say(said)
+		}
+		return done(ctx)
+	}
 }

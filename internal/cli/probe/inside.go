@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -91,9 +92,13 @@ func fromInside(ctx context.Context, sh *shell.Shell, f *flags, what string, set
 	watching := watch(func() probe.Live { return now.live(f.duration) }, sh.Err)
 	t, err := cluster.Probe(ctx, p)
 	watching()
+	if errors.Is(err, context.Canceled) {
+		return t, exit.With(exit.Failed, errors.New("ended before the probe ran: nothing was sent"))
+	}
 	if err != nil {
 		return t, target.ClusterFailed(err)
 	}
+	t.On = new(cluster.Place())
 	keeping, done := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer done()
 	if revision, err := cluster.Keep(keeping, p.App, t); err == nil && revision > 0 {

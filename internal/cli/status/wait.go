@@ -28,6 +28,9 @@ func (w *Wait) Register(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&w.Timeout, "timeout", 0, "with --wait: give up waiting after this time; 0 waits for as long as it takes")
 }
 
+// longSilence is longer than a controller takes to see a changed template.
+const longSilence = 20 * time.Second
+
 // errTimeout is the cause of a context that ended because nobody wanted to wait longer.
 var errTimeout = errors.New("not over yet")
 
@@ -56,12 +59,22 @@ func (w *Wait) Until(ctx context.Context, sh *shell.Shell, t target.Target, app 
 	if g.Template {
 		follow = t.Watch
 	}
+	// On one machine whoever took the order in is there.
+	silence := time.AfterFunc(longSilence, func() {
+		if g.Version != "" && t.Place().Platform == evidence.Kube {
+			sh.Warn("nothing has happened for %s; does a controller run? kubectl -n gapless-system get pods", longSilence)
+		}
+	})
+	defer silence.Stop()
 	for r, err := range follow(ctx, app) {
 		if err != nil {
 			if errors.Is(context.Cause(ctx), errTimeout) {
 				return exit.With(exit.Failed, fmt.Errorf("%s is not over after %v: it goes on; look with gapless status %s", app, w.Timeout, app))
 			}
 			return err
+		}
+		if r.Revision != g.Before.Revision || r.Phase != g.Before.Phase {
+			silence.Stop()
 		}
 		if line := Line(r); !asJSON && line != last {
 			last = line
@@ -91,8 +104,8 @@ func (g Goal) Over(now evidence.Report) bool {
 		return now.Over()
 	case !g.Another && !g.Before.Over() && g.Before.Revision > 0: // the order was about the revision that was under way
 		return now.Over()
-	case now.Phase == string(rollout.Held): // the version was refused before, and rests again
-		return true
+	case now.Phase == string(rollout.Held): // the version was refused before, and rests again; unless it is another that rested already
+		return g.Before.Phase != string(rollout.Held) || g.Version == "" || g.Version == now.To
 	}
 	return g.Version != "" && Stable(now) == g.Version // there was nothing to do
 }
