@@ -55,9 +55,15 @@ type App struct {
 	Health    Health
 	Stop      Stop
 	Resources Resources
-	Metrics   Metrics
-	Limits    Limits
-	Helpers   []Helper
+	// Labels of the pods, by which they are selected on a cluster. Nil: one with the name.
+	Labels map[string]string
+	// Account is a ServiceAccount that is there already. Empty: one is made.
+	Account string
+	// Kubernetes is what only Kubernetes knows.
+	Kubernetes Kubernetes
+	Metrics    Metrics
+	Limits     Limits
+	Helpers    []Helper
 	// After are the apps of the file that have to stand in their new version before this one begins.
 	After []string
 	// Follow is the repository whose tags decide which version is wanted. Nil: people do.
@@ -74,7 +80,12 @@ type App struct {
 type Image struct {
 	Name          string
 	Command, Args []string
+	// Container is what the container is called. Empty: app.
+	Container string
 }
+
+// Kubernetes holds fields of a PodSpec and of a Container as they stand.
+type Kubernetes struct{ Pod, Container map[string]any }
 
 // A SecretKey is a place in a Secret. On one machine the variable of the same name in Gapless' own environment stands in for it.
 type SecretKey struct{ Secret, Key string }
@@ -95,6 +106,8 @@ type Port struct {
 	Public int
 	// Target is the port in the container. 0: the same.
 	Target int
+	// Inner is set for a port that no client uses: it is for checks and metrics.
+	Inner bool
 }
 
 // Inside is the port that a container listens on.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ func (p *parser) app(o object) App {
 		Resources: resources(o),
 		Config:    config(o),
 		Limits:    limits(o),
+		Account:   o.like("account", subdomain, "is not the name of a ServiceAccount", subdomainRule),
 		After:     o.words("after"),
 	}
 	_, hasImage := o.get("image")
@@ -37,6 +39,8 @@ func (p *parser) app(o object) App {
 	}
 	a.Replicas, a.Autoscale = replicas(o)
 	a.Env, a.Secrets = env(o)
+	a.Labels = labels(o)
+	a.Kubernetes = kubernetes(o)
 	a.Route = route(o, a.Name)
 	a.Health = health(o, a.Ports)
 	a.Metrics = metrics(o, a.Ports)
@@ -113,9 +117,6 @@ func ports(o object) []Port {
 		return []Port{{Name: "http", Public: 8080}}
 	}
 	d := v.dict()
-	if v.node.Kind == yaml.MappingNode && len(d.fields) == 0 {
-		v.wrong("names no port", "write ports: {http: 8080}, or leave it out for that")
-	}
 	var all []Port
 	taken := map[int]string{}
 	for _, name := range d.names() {
@@ -133,7 +134,16 @@ func ports(o object) []Port {
 		taken[p.Public] = name
 		all = append(all, p)
 	}
+	// The first one that clients use is the app's.
+	slices.SortStableFunc(all, func(a, b Port) int { return inner(a) - inner(b) })
 	return all
+}
+
+func inner(p Port) int {
+	if p.Inner {
+		return 1
+	}
+	return 0
 }
 
 func port(v value, name string) (Port, bool) {
@@ -143,8 +153,11 @@ func port(v value, name string) (Port, bool) {
 	}
 	o := v.object(portShape)
 	if _, ok := o.get("port"); !ok {
-		o.missing("port", "write the port that clients use, such as port: 80")
-		return Port{}, false
+		if _, ok := o.get("target"); !ok {
+			o.missing("port", "write the port that clients use, such as port: 80, or only target for one that they do not")
+			return Port{}, false
+		}
+		return Port{Name: name, Target: o.whole("target", 0), Inner: true}, true
 	}
 	return Port{Name: name, Public: o.whole("port", 0), Target: o.whole("target", 0)}, true
 }

@@ -14,9 +14,9 @@ func health(o object, ports []Port) Health {
 	v, _ := o.get("health")
 	v.p = o.p
 	h := v.object(healthShape)
-	out := Health{
-		Ready:   timing(object{}, Check{TCP: true}, time.Second),
-		Startup: h.positive("startup", 60*time.Second),
+	out := Health{Startup: h.positive("startup", 60*time.Second)}
+	if len(ports) > 0 {
+		out.Ready = timing(object{}, Check{TCP: true}, time.Second)
 	}
 	if f, ok := h.get("ready"); ok {
 		out.Ready = check(f, ports, time.Second)

@@ -27,7 +27,10 @@ func image(o object) Image {
 		i.missing("name", "write the image, such as name: registry.example.org/api:{version}")
 		return Image{}
 	}
-	return Image{Name: imageName(name), Command: i.words("command"), Args: i.words("args")}
+	return Image{
+		Name: imageName(name), Command: i.words("command"), Args: i.words("args"),
+		Container: i.like("container", label, "is not a name", labelRule),
+	}
 }
 
 func imageName(v value) string {
@@ -36,6 +39,60 @@ func imageName(v value) string {
 		v.wrong("is not the name of an image", "write for example registry.example.org/api:{version}")
 	}
 	return s
+}
+
+var labelKey = regexp.MustCompile(`^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
+
+var labelValue = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$`)
+
+func labels(o object) map[string]string {
+	all, fields := o.texts("labels")
+	for key, f := range fields {
+		switch {
+		case !labelKey.MatchString(key):
+			f.wrong("is not the name of a label", "use letters, digits and - _ ., such as app, with a domain and / before it if need be")
+		case !labelValue.MatchString(all[key]):
+			f.wrong("is not the value of a label", "use letters, digits and - _ ., at most 63")
+		}
+	}
+	if v, ok := o.get("labels"); ok && v.node.Kind == yaml.MappingNode && len(fields) == 0 {
+		v.wrong("holds no label", "write labels: {app: NAME}, or leave it out")
+	}
+	return all
+}
+
+func kubernetes(o object) Kubernetes {
+	v, ok := o.get("kubernetes")
+	if !ok {
+		return Kubernetes{}
+	}
+	f := v.object(kubernetesShape)
+	fields := func(name string, taken map[string]string) map[string]any {
+		one, ok := f.get(name)
+		if !ok {
+			return nil
+		}
+		for field, fix := range taken {
+			if at, has := one.dict().fields[field]; has {
+				at.node = nil
+				at.wrong("has a field of its own", fix)
+			}
+		}
+		var out map[string]any
+		if err := one.node.Decode(&out); err != nil {
+			one.wrong("is not a mapping with names", "write the fields as Kubernetes has them, each as name: value")
+			return nil
+		}
+		return out
+	}
+	return Kubernetes{
+		Pod: fields("pod", map[string]string{
+			"containers": "write it as image", "serviceAccountName": "write it as account", "terminationGracePeriodSeconds": "write it as stop: {grace: 30s}",
+		}),
+		Container: fields("container", map[string]string{
+			"name": "write it as image: {container: NAME}", "image": "write it as image", "command": "write it as image: {command: [...]}", "args": "write it as image: {args: [...]}",
+		}),
+	}
 }
 
 func replicas(o object) (int, Autoscale) {

@@ -67,6 +67,8 @@ func (f form) schema(defs map[string]any) map[string]any {
 			defs[f.name] = f.properties(defs)
 		}
 		s["$ref"] = "#/$defs/" + f.name
+	case kindRaw:
+		s["type"] = "object"
 	case kindEither:
 		var all []any
 		for _, one := range f.forms {

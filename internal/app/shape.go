@@ -51,6 +51,7 @@ const (
 	kindNames    formKind = "mapping of names"
 	kindList     formKind = "list"
 	kindEither   formKind = "either"
+	kindRaw      formKind = "as Kubernetes has it"
 )
 
 func anyText() form                      { return form{kind: kindText} }
@@ -66,6 +67,7 @@ func namesOf(each form) form             { return form{kind: kindNames, of: &eac
 func listOf(each form) form              { return form{kind: kindList, of: &each} }
 func eitherOf(forms ...form) form        { return form{kind: kindEither, forms: forms} }
 func orNothing(f form) form              { f.empty = true; return f }
+func raw() form                          { return form{kind: kindRaw} }
 func words() form                        { return listOf(anyText()) }
 
 // must is a field that the file cannot do without.

@@ -34,6 +34,9 @@ var appShape = shape{
 	opt("env", "Variables of the environment. One whose value is {secret, key} comes from a Secret on a cluster, and from Gapless' own environment on one machine.", "", namesOf(orNothing(eitherOf(anyText(), fieldsOf("secret", secretShape))))),
 	opt("config", "Files by name, in the folder that the service finds in GAPLESS_CONFIG: their text, or {file} to read it from. A change is a new version.", "", namesOf(eitherOf(anyText(), fieldsOf("configFile", configShape)))),
 	opt("metrics", "Where Prometheus finds the service's metrics, on a cluster: a path, or {path, port}.", "", eitherOf(textLike(pathText), fieldsOf("metrics", metricsShape))),
+	opt("labels", "Labels of the pods, by which they are selected, on a cluster. They cannot change later.", "{app.kubernetes.io/name: NAME}", namesOf(anyText())),
+	opt("account", "A ServiceAccount that is there already, on a cluster.", "one is made, without rights", textLike(subdomain)),
+	opt("kubernetes", "What only Kubernetes knows, on a cluster: added to the pod or the container as it stands.", "", fieldsOf("kubernetes", kubernetesShape)),
 	opt("limits", "What the proxy accepts, on one machine.", "", fieldsOf("limits", limitsShape)),
 	opt("helpers", "Processes beside each instance (sidecars): started before it, stopped after it.", "", listOf(form{kind: kindFields, name: "helper", fields: helperShape, oneOf: []string{"command", "image"}})),
 	opt("after", "Apps of this file that have to stand in their new version before this one begins.", "", listOf(textLike(label))),
@@ -48,6 +51,7 @@ var imageShape = shape{
 	must("name", "The image; {version} is replaced.", anyText()),
 	opt("command", "In place of the image's entry point.", "", words()),
 	opt("args", "In place of the image's arguments.", "", words()),
+	opt("container", "What the container is called.", "app", textLike(label)),
 }
 
 var replicasShape = shape{
@@ -57,7 +61,7 @@ var replicasShape = shape{
 }
 
 var portShape = shape{
-	must("port", "The port that clients use.", wholeFrom(0, 65535)),
+	opt("port", "The port that clients use.", "no client does: it is for checks and metrics", wholeFrom(0, 65535)),
 	opt("target", "The port that the container listens on.", "the same", wholeFrom(1, 65535)),
 }
 
@@ -123,6 +127,12 @@ var configShape = shape{
 var metricsShape = shape{
 	opt("path", "Where they are.", "/metrics", textLike(pathText)),
 	opt("port", "The name of the port.", "the first", textLike(portName)),
+}
+
+// kubernetesShape is the way out: lists are joined by the names of their items, and all else takes the place of what is rendered.
+var kubernetesShape = shape{
+	opt("pod", "Fields of a PodSpec, such as volumes.", "", raw()),
+	opt("container", "Fields of the Container, such as volumeMounts.", "", raw()),
 }
 
 var limitsShape = shape{

@@ -21,6 +21,7 @@ import (
 	"gapless.dev/gapless/internal/cli/eject"
 	"gapless.dev/gapless/internal/cli/exit"
 	"gapless.dev/gapless/internal/cli/follow"
+	"gapless.dev/gapless/internal/cli/initialize"
 	"gapless.dev/gapless/internal/cli/install"
 	"gapless.dev/gapless/internal/cli/lint"
 	"gapless.dev/gapless/internal/cli/order"
@@ -143,7 +144,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	add("roll", scale.New(sh), accept.New(sh))
 	add("see", status.New(sh), plan.New(sh), report.New(sh))
 	add("prove", demo.New(sh), probe.New(sh), check.New(sh), lint.New(sh))
-	add("run", up.New(sh), follow.New(sh), wrap.New(), render.New(sh), schema.New(sh))
+	add("run", initialize.New(sh), up.New(sh), follow.New(sh), wrap.New(), render.New(sh), schema.New(sh))
 	add("kube", install.New(sh), adopt.New(sh), eject.New(sh), uninstall.New(sh), controller.New(sh))
 	for _, c := range demo.Hidden(sh) {
 		root.AddCommand(c)

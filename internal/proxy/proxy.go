@@ -45,6 +45,9 @@ func New(bind string, apps []app.App) (*Proxy, error) {
 	byNumber := map[int]*port{}
 	for _, a := range apps {
 		for _, ap := range a.Ports {
+			if ap.Inner {
+				continue
+			}
 			pt := byNumber[ap.Public]
 			if pt == nil || ap.Public == 0 {
 				pt = &port{number: ap.Public, bind: bind}

@@ -38,8 +38,11 @@ func (r renderer) configName() string {
 func (r renderer) configPath() string { return "/etc/" + r.a.Name }
 
 func (r renderer) service() *yaml.Node {
+	if len(r.public()) == 0 {
+		return nil
+	}
 	ports := list()
-	for _, p := range r.a.Ports {
+	for _, p := range r.public() {
 		ports.Content = append(ports.Content, flow(object("name", p.Name, "port", p.Public, "targetPort", p.Name)))
 	}
 	return with(r.head("v1", "Service", r.a.Name), "spec", object("selector", r.selector(), "ports", ports))

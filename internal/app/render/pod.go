@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -14,6 +15,9 @@ import (
 )
 
 func (r renderer) account() *yaml.Node {
+	if r.a.Account != "" {
+		return nil // it is there already
+	}
 	return with(r.head("v1", "ServiceAccount", r.a.Name), "automountServiceAccountToken", because(false, "a service that speaks to no API server needs no token"))
 }
 
@@ -89,15 +93,15 @@ func (r renderer) pod() *yaml.Node {
 	for _, h := range a.Helpers {
 		helpers.Content = append(helpers.Content, r.helper(h))
 	}
-	return object(
-		"serviceAccountName", a.Name,
+	return overlay(object(
+		"serviceAccountName", cmp.Or(a.Account, a.Name),
 		"terminationGracePeriodSeconds", seconds(a.Stop.Grace),
 		"securityContext", flow(object("seccompProfile", flow(object("type", "RuntimeDefault")))),
 		"topologySpreadConstraints", spread,
 		"initContainers", helpers,
 		"containers", list(r.container()),
 		"volumes", volumes,
-	)
+	), a.Kubernetes.Pod)
 }
 
 func (r renderer) container() *yaml.Node {
@@ -107,12 +111,12 @@ func (r renderer) container() *yaml.Node {
 		ports.Content = append(ports.Content, flow(object("name", p.Name, "containerPort", p.Inside())))
 	}
 	var startup *yaml.Node
-	if a.Health.Startup > 0 {
+	if a.Health.Ready.Set() {
 		startup = r.handler(a.Health.Ready, a.Health.Ready.Port)
 		startup.Content = append(startup.Content, object("periodSeconds", 1, "failureThreshold", max(1, seconds(a.Health.Startup))).Content...)
 	}
-	return object(
-		"name", "app",
+	return overlay(object(
+		"name", cmp.Or(a.Image.Container, "app"),
 		"image", r.expand(a.Image.Name),
 		"command", r.words(a.Image.Command),
 		"args", r.words(a.Image.Args),
@@ -125,7 +129,7 @@ func (r renderer) container() *yaml.Node {
 		"lifecycle", r.lifecycle(),
 		"securityContext", flow(object("allowPrivilegeEscalation", false)),
 		"volumeMounts", r.mounts(),
-	)
+	), a.Kubernetes.Container)
 }
 
 // lifecycle: a pod goes on serving while the network learns that it goes.

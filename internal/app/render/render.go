@@ -4,6 +4,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -126,7 +127,7 @@ func (r renderer) check() {
 		r.wrong("version", string(r.a.Version), "holds a +, which the tag of an image cannot", "leave out what follows the +, here and in the image's tag")
 	}
 	for _, p := range r.a.Ports {
-		if p.Inside() == 0 || p.Public == 0 {
+		if p.Inside() == 0 || p.Public == 0 && !p.Inner {
 			r.wrong("ports."+p.Name, "0", "takes a free port of one machine, and a cluster needs one by number", "write the port, or {port: 80, target: 8080}")
 		}
 	}
@@ -148,6 +149,9 @@ func (r renderer) check() {
 		if g.Job != nil && g.Job.From == "" {
 			r.wrong(fmt.Sprintf("gates[%d].job.from", i), "", "is missing: a cluster runs Jobs, and command is for one machine", "name a CronJob of the namespace")
 		}
+	}
+	if r.a.Route.Router != "" && len(r.public()) == 0 {
+		r.wrong("route", "", "leads to no port", "write ports: {http: {port: 80, target: 8080}}, or take the route out")
 	}
 	if r.a.Route.Router == "gatewayapi" && r.a.Route.Gateway == "" {
 		r.wrong("route.gateway", "", "is missing", "name the Gateway that the route is attached to, as NAME or NAMESPACE/NAME")
@@ -181,4 +185,14 @@ func with(n *yaml.Node, pairs ...any) *yaml.Node {
 }
 
 // selector of the pods. It never changes: a Deployment's cannot.
-func (r renderer) selector() *yaml.Node { return object(labelName, r.a.Name) }
+func (r renderer) selector() *yaml.Node {
+	if len(r.a.Labels) > 0 {
+		return sorted(r.a.Labels)
+	}
+	return object(labelName, r.a.Name)
+}
+
+// public are the ports that clients use.
+func (r renderer) public() []app.Port {
+	return slices.DeleteFunc(slices.Clone(r.a.Ports), func(p app.Port) bool { return p.Inner })
+}

@@ -36,7 +36,14 @@ func (l *look) at(a app.App) {
 		l.secrets("helpers["+strconv.Itoa(i)+"].", h.Secrets)
 	}
 	l.tls(a)
+	if len(a.Ports) == 0 || a.Ports[0].Inner {
+		l.wrong("ports", "", "has none that clients use, and this machine has a proxy before each app", "write ports: {http: 8080}")
+		return
+	}
 	for _, p := range a.Ports {
+		if p.Inner {
+			continue
+		}
 		l.port(p)
 	}
 }

@@ -2,10 +2,12 @@
 package followtest
 
 import (
+	"archive/tar"
 	"bytes"
 	"crypto/subtle"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/cgi"
@@ -13,13 +15,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/crane"
 	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
 // A Server serves repositories by git http-backend, and images by a registry.
@@ -159,7 +164,11 @@ func Git(t testing.TB, dir string, args ...string) string {
 // PushImage puts an image into the registry under a tag, and returns its digest. Its one layer holds the files by name; entry is its entry point.
 func (s *Server) PushImage(image string, files map[string][]byte, entry ...string) string {
 	s.t.Helper()
-	made, err := crane.Image(files)
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(programs(files))), nil })
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	made, err := mutate.AppendLayers(empty.Image, layer)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -179,4 +188,16 @@ func (s *Server) PushImage(image string, files map[string][]byte, entry ...strin
 		s.t.Fatal(err)
 	}
 	return digest.String()
+}
+
+// programs is an archive of files that may be run, the same for the same files.
+func programs(files map[string][]byte) []byte {
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		_ = w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(files[name])), Typeflag: tar.TypeReg}) // into memory
+		_, _ = w.Write(files[name])
+	}
+	w.Close()
+	return out.Bytes()
 }
