@@ -17,7 +17,7 @@ func TestWrite_IsReadAsTheSameApp(t *testing.T) {
 		}
 		for _, a := range f.Apps {
 			// What nobody who drafts a file knows.
-			a.Config, a.Follow, a.Gates, a.After, a.Limits, a.TLS.Cert, a.TLS.Key, a.Route.Sticky = nil, nil, nil, nil, Limits{}, "", "", ""
+			a.Config, a.Follow, a.Gates, a.Notify, a.After, a.Limits, a.TLS.Cert, a.TLS.Key, a.Route.Sticky = nil, nil, nil, nil, nil, Limits{}, "", "", ""
 			for i := range a.Plan.Steps {
 				a.Plan.Steps[i].Match, a.Plan.Steps[i].Mirror = nil, 0
 			}
