@@ -6,12 +6,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"gapless.dev/gapless/internal/report"
 )
@@ -95,6 +97,7 @@ func (c *Connection) Connect() (client.Client, string, error) {
 		return nil, "", err
 	}
 	config.QPS, config.Burst = 50, 100
+	ctrllog.SetLogger(logr.Discard()) // a command says itself what there is to say
 	scheme, err := Scheme()
 	if err != nil {
 		return nil, "", err

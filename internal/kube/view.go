@@ -145,8 +145,13 @@ func end(now *report.Report, r *v1alpha1.Rollout, state rollout.State) {
 	if c := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionProgressing); c != nil {
 		now.Ended = c.LastTransitionTime.Time
 	}
-	if state.Aborted != nil {
-		now.Outcome = report.Aborted
+	if state.Aborted == nil {
+		return
+	}
+	now.Outcome = report.Aborted
+	// The status is told in words a while later; why it went back stands in the condition at once.
+	if c := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionAborted); c != nil && c.Message != "" && now.Reason != rollout.ReasonAborted && now.Reason != rollout.ReasonHeld {
+		now.Message = c.Message
 	}
 }
 

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,7 +119,11 @@ func (g Goal) Verdict(r evidence.Report) error {
 	if r.Outcome != evidence.Aborted || g.Back || g.Version != "" && Stable(r) == g.Version {
 		return nil
 	}
-	return exit.With(exit.Failed, fmt.Errorf("%s: %s was aborted: %s", r.App, r.To, r.Message))
+	refused := cmp.Or(g.Version, r.To)
+	if g.Version == "" && !g.Before.Over() {
+		refused = cmp.Or(g.Before.To, r.To)
+	}
+	return exit.With(exit.Failed, fmt.Errorf("%s: %s was aborted: %s", r.App, refused, r.Message))
 }
 
 func usageOneApp(all []evidence.Report) error {

@@ -39,6 +39,7 @@ func moments(t *testing.T) {
 		if os.Getenv("MOMENTS") != "" {
 			text, err := json.MarshalIndent(now, "", "  ")
 			world.Check(t, err)
+			world.Check(t, os.MkdirAll(filepath.Dir(file), 0o755))
 			world.Check(t, os.WriteFile(file, append(text, '\n'), 0o644))
 			return
 		}

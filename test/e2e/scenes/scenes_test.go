@@ -1,8 +1,11 @@
 package scenes
 
 import (
+	"errors"
+	"flag"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,6 +28,15 @@ const examples = "../../../examples/kubernetes"
 
 // scenes are those of the talk, in its order. Each is a folder.
 var scenes = []string{"recreate", "rolling", "blue-green", "canary"}
+
+// Scenes are typed side by side, however few processors there are: most of the time they wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f != nil {
+		_ = f.Value.Set("8")
+	}
+	os.Exit(m.Run())
+}
 
 // The scenes of the talk, typed as their READMEs say, side by side, in a cluster whose controller was installed as they say. In the midst of
 // it the controller is itself replaced, and killed. At the end everything is uninstalled, and no pod of an app notices.
@@ -124,10 +136,18 @@ func disturb(t *testing.T, outer *world.World) {
 	}
 	system("rollout", "restart", "deployment/gapless-controller")
 	system("rollout", "status", "deployment/gapless-controller", "--timeout=2m")
-	holder := system("get", "lease", "gapless-controller", "-o", "jsonpath={.spec.holderIdentity}")
-	pod, _, _ := strings.Cut(holder, "_")
-	t.Logf("%s leads; it is killed, with %v on its way", pod, active() == nil)
-	system("delete", "pod", pod, "--grace-period=0", "--force")
+	w.Eventually("another one leads, and is killed", time.Minute, func() error {
+		holder := system("get", "lease", "gapless-controller", "-o", "jsonpath={.spec.holderIdentity}")
+		pod, _, _ := strings.Cut(holder, "_")
+		if pod == "" {
+			return errors.New("nobody leads")
+		}
+		if out, err := w.Kubectl("-n", "gapless-system", "delete", "pod", pod, "--grace-period=0", "--force"); err != nil {
+			return errors.New(out)
+		}
+		t.Logf("%s led and was killed, with a rollout on its way: %v", pod, active() == nil)
+		return nil
+	})
 }
 
 // leave uninstalls while an app is adopted, and sees that its pods stay as they are.
