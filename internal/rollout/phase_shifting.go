@@ -35,7 +35,10 @@ func (l *look) shiftToStep(step Step) {
 	enough := l.candidate().Serving >= needed && l.seen.Replicas > 0
 	if enough && step.Weight < 100 && l.stable().Serving == 0 {
 		l.stands(false)
-		if !l.halted() && !l.overdue() {
+		switch {
+		case l.halted():
+			l.keepRoute()
+		case !l.overdue():
 			l.say(ReasonStableGrowing, "%s keeps %d %% and serves nothing now%s; promote --full does without it",
 				l.s.Stable, 100-step.Weight, why(l.stable()))
 			l.keepRoute()
