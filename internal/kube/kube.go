@@ -174,7 +174,7 @@ func (a *App) snapshot(l *look, at time.Time) rollout.Snapshot {
 	reading := l.router.Read()
 	return rollout.Snapshot{
 		Now: at, Wanted: l.wanted, Replicas: l.replicas, Versions: l.versions(at),
-		Route: reading.Route, Grade: reading.Grade, Waits: reading.Waits, Taken: a.inHand(l), Orders: l.orders(at),
+		Route: reading.Route, Grade: reading.Grade, Waits: reading.Waits, Taken: a.inHand(l), Orders: l.orders(at), Forgotten: l.forgotten(),
 	}
 }
 

@@ -405,6 +405,17 @@ func (a *App) lookAtSlices(ctx context.Context, l *look) error {
 	return nil
 }
 
+// forgotten are the versions to go back to, or to try again, of which no ReplicaSet is left.
+func (l *look) forgotten() []rollout.Version {
+	var gone []rollout.Version
+	for _, v := range []rollout.Version{l.state.Previous, l.state.Rejected} {
+		if _, stands := l.set(v); v != "" && !stands && v != l.wanted {
+			gone = append(gone, v)
+		}
+	}
+	return gone
+}
+
 // orders are what people wrote on the Rollout; a Rollout that is being deleted orders an abort.
 func (l *look) orders(at time.Time) []rollout.Order {
 	var orders []rollout.Order

@@ -108,6 +108,8 @@ func (l *look) takeUndo(o Order) (string, bool) {
 		return "no version came before", false
 	case l.seen.Wanted != l.s.Stable:
 		return fmt.Sprintf("%s has just been asked for", l.seen.Wanted), false
+	case slices.Contains(l.seen.Forgotten, l.s.Previous):
+		return l.forgotten(l.s.Previous), false
 	}
 	l.begin(l.s.Previous)
 	l.s.Called, l.s.Undo = &o, true
@@ -151,11 +153,18 @@ func (l *look) takeRetry(o Order) (string, bool) {
 	if w := l.seen.Wanted; w != l.s.Stable && w != again {
 		return fmt.Sprintf("%s has just been asked for", w), false
 	}
+	if slices.Contains(l.seen.Forgotten, again) {
+		return l.forgotten(again), false
+	}
 	l.begin(again)
 	if l.seen.Wanted != again {
 		l.s.Called = &o
 	}
 	return fmt.Sprintf("%s is tried again", again), true
+}
+
+func (l *look) forgotten(v Version) string {
+	return fmt.Sprintf("nothing is left of %s: write its template again, and it comes as any other version does", v)
 }
 
 func (l *look) nothingMoves() string {

@@ -153,3 +153,21 @@ func BenchmarkDecide(b *testing.B) {
 		Decide(w.plan, w.state, w.seen)
 	}
 }
+
+func TestOrders_ToWhatIsForgottenAreRefused(t *testing.T) {
+	for _, verb := range []Verb{Undo, Retry} {
+		w := newIdeal(Plan{App: "api", Strategy: BlueGreen}, 2)
+		w.look()
+		w.state.Previous, w.state.Rejected = "0", "0"
+		w.seen.Forgotten = []Version{"0"}
+		w.seen.Orders = []Order{{ID: 1, Verb: verb, By: "ann"}}
+		d := w.look()
+		if len(d.Answers) != 1 || d.Answers[0].Obeyed || d.State.Phase != Idle {
+			t.Errorf("%s: %+v in %s", verb, d.Answers, d.State.Phase)
+		}
+		w.seen.Forgotten, w.seen.Orders = nil, []Order{{ID: 2, Verb: verb, By: "ann"}}
+		if d = w.look(); len(d.Answers) != 1 || !d.Answers[0].Obeyed || d.State.Candidate != "0" {
+			t.Errorf("%s of what is there: %+v", verb, d.Answers)
+		}
+	}
+}

@@ -137,6 +137,8 @@ type Snapshot struct {
 	Taken bool `json:"taken,omitempty"`
 	// Gates holds the newest answer of each gate that was asked, by its name.
 	Gates map[string]Verdict `json:"gates,omitempty"`
+	// Forgotten are versions that the engine knows of and whose template the platform does not have any more: nobody can go to them.
+	Forgotten []Version `json:"forgotten,omitempty"`
 	// Orders are what people asked for, oldest first. An order stays in the snapshot until the platform sees its ID in State.Done or later.
 	Orders []Order `json:"orders,omitempty"`
 }

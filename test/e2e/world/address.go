@@ -34,6 +34,9 @@ func (w *World) Expose(via string) {
 // Address is where requests are sent to.
 func (w *World) Address() string {
 	w.Helper()
+	if w.Host != "" {
+		return w.Host
+	}
 	s := w.Service()
 	switch w.Via {
 	case NodePort:

@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
 	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/internal/rollout"
 )
@@ -22,6 +26,22 @@ func (w *World) Until(what string, holds func(*v1alpha1.Rollout) bool) {
 	w.Eventually(what, 3*time.Minute, func() error {
 		if r := w.Rollout(); !holds(r) {
 			return fmt.Errorf("phase %s: %s: %s", r.Status.Phase, r.Status.Reason, r.Status.Message)
+		}
+		return nil
+	})
+}
+
+// Condition waits until a Rollout has a condition.
+func (w *World) Condition(name, kind string, status metav1.ConditionStatus, reason string) {
+	w.Helper()
+	w.Eventually(fmt.Sprintf("%s is %s %s: %s", name, kind, status, reason), time.Minute, func() error {
+		r := &v1alpha1.Rollout{}
+		if err := w.Get(w.Context(), types.NamespacedName{Namespace: w.Namespace, Name: name}, r); err != nil {
+			return err
+		}
+		c := meta.FindStatusCondition(r.Status.Conditions, kind)
+		if c == nil || c.Status != status || c.Reason != reason {
+			return fmt.Errorf("%+v", c)
 		}
 		return nil
 	})

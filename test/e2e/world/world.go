@@ -35,6 +35,8 @@ type World struct {
 	Namespace string
 	// Via is the way that requests take to the Service. Default: its ClusterIP.
 	Via string
+	// Host is where requests go, instead of to an address of the Service.
+	Host string
 	// Stop ends the controller, and Stopped is closed when it has ended.
 	Stop    context.CancelFunc
 	Stopped chan struct{}
