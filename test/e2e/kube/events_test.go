@@ -93,14 +93,18 @@ func (j *journey) goesOn() string {
 	return j.to
 }
 
-// writes the user's manifest of the candidate once more. On the way back that asks for what was refused: it is held, and the user gives in.
+// writes the user's manifest of the candidate once more. On the way back that is undone, if it comes before stable's template is written
+// back; and after that it asks for what was refused: it is held, and the user gives in.
 func (j *journey) writes(way string, d *appsv1.Deployment) string {
 	j.Write(way, d)
 	if j.at != aborting {
 		return j.to
 	}
-	j.Until("the refused template is held", func(r *v1alpha1.Rollout) bool { return r.Status.Phase == string(rollout.Held) })
-	j.Set(j.from)
+	j.Until("the rollout rests", func(r *v1alpha1.Rollout) bool { return !rollout.Active(rollout.Phase(r.Status.Phase)) })
+	if j.Version() != j.from {
+		j.Until("the refused template is held", func(r *v1alpha1.Rollout) bool { return r.Status.Phase == string(rollout.Held) })
+		j.Set(j.from)
+	}
 	return j.from
 }
 

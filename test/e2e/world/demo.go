@@ -83,6 +83,13 @@ func (w *World) ScaleTo(n int) {
 	w.PatchDeployment(fmt.Sprintf(`[{"op":"replace","path":"/spec/replicas","value":%d}]`, n))
 }
 
+// Grace sets how long pods may take to end.
+func (w *World) Grace(seconds int) {
+	w.Helper()
+	w.PatchDeployment(fmt.Sprintf(`[{"op":"replace","path":"/spec/template/spec/terminationGracePeriodSeconds","value":%d}]`, seconds))
+	w.Available(3)
+}
+
 func (w *World) PatchDeployment(patch string) {
 	w.Helper()
 	Check(w.T, w.Patch(w.Context(), w.Deployment(), client.RawPatch(types.JSONPatchType, []byte(patch))))
