@@ -226,6 +226,7 @@ func (c *Cluster) wire(ctx context.Context) error {
 			"addr add " + c.plan.node(number) + "/24 dev eth0",
 			"link set eth0 up",
 			"route add default via " + c.plan.control(),
+			"route add blackhole " + c.plan.podsOf(number), // pods have routes of their own; what is for one that is gone would go round and round
 		}
 		for other := 1; other <= len(c.nodes); other++ {
 			if other != number {
