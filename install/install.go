@@ -36,6 +36,8 @@ type Options struct {
 	FollowSecrets []string
 	// Hooks has the controller take the calls of git hosts, behind a Service.
 	Hooks bool
+	// Config are the kinds, ConfigMap or Secret, whose changes Rollouts may ask to be rolled: the controller may then read those.
+	Config []string
 }
 
 // DefaultImage is the controller's.
@@ -80,6 +82,11 @@ func Manifest(o Options) (string, error) {
 		}
 		out.WriteString("---\n" + text)
 	}
+	rights, err := configRights(o)
+	if err != nil {
+		return "", err
+	}
+	out.WriteString(rights)
 	watch := ""
 	if o.Hooks {
 		watch = `, "--hooks=:8082"`
@@ -100,6 +107,43 @@ func rightTo(secret string) (string, error) {
 	}
 	text, err := files.ReadFile("controller/follow-secret.yaml")
 	return strings.NewReplacer("${SECRET}", name, "${SECRET_NAMESPACE}", namespace).Replace(string(text)), err
+}
+
+// configRights lets the controller see when ConfigMaps or Secrets change. It asks for their metadata alone, but there is no right to those
+// without the rest: hence they are not given unless they are asked for.
+func configRights(o Options) (string, error) {
+	var resources []string
+	for _, kind := range o.Config {
+		switch kind {
+		case "ConfigMap":
+			resources = append(resources, "configmaps")
+		case "Secret":
+			resources = append(resources, "secrets")
+		default:
+			return "", fmt.Errorf("config %q: use ConfigMap or Secret", kind)
+		}
+	}
+	if len(resources) == 0 {
+		return "", nil
+	}
+	kind, place := "Cluster", ""
+	if o.Watch != "" {
+		kind, place = "", ", namespace: "+o.Watch
+	}
+	return fmt.Sprintf(`---
+# For Rollouts with spec.config: when these change is all that is looked at.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: %[1]sRole
+metadata: {name: gapless-controller-config%[2]s, labels: {app.kubernetes.io/part-of: gapless}}
+rules:
+- {apiGroups: [""], resources: [%[3]s], verbs: [get, list, watch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: %[1]sRoleBinding
+metadata: {name: gapless-controller-config%[2]s, labels: {app.kubernetes.io/part-of: gapless}}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: %[1]sRole, name: gapless-controller-config}
+subjects: [{kind: ServiceAccount, name: gapless-controller, namespace: ${NAMESPACE}}]
+`, kind, place, strings.Join(resources, ", ")), nil
 }
 
 // Objects is the same as objects.

@@ -110,6 +110,8 @@ const (
 	LabelHeld = Group + "/held"
 	// AnnotationStrategy on a held Deployment is the strategy that its user wrote meanwhile: type, maxSurge and maxUnavailable.
 	AnnotationStrategy = Group + "/strategy"
+	// AnnotationConfig in a template stands for the ConfigMaps and Secrets that it names: it changes when they do.
+	AnnotationConfig = Group + "/config"
 	// ReleaseManager begins the name of the field manager whose write the policies let through. What it was checked at follows: a
 	// Deployment's generation, or a Service's resourceVersion. So nothing of it stays in the object.
 	ReleaseManager = "gapless-release-"

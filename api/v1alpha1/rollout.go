@@ -86,6 +86,15 @@ type RolloutSpec struct {
 	// +listType=atomic
 	Notify []Notification `json:"notify,omitempty"`
 
+	// Config are kinds, ConfigMap and Secret, whose changes count as a new version: those objects of them that the template names. Gapless
+	// writes the annotation gapless.dev/config into the template, and that is rolled as any other change is. Of the objects only
+	// their metadata is looked at. Needs rights that are not installed unless asked for: gapless install --config.
+	// +optional
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:items:Enum=ConfigMap;Secret
+	// +listType=set
+	Config []string `json:"config,omitempty"`
+
 	// Drain is the least time between the moment in which a version is out of the EndpointSlices and the end of its pods. Pods are born
 	// with a preStop sleep as long, but of a third of their grace period at most. Raise it where the data plane is slow.
 	// +optional

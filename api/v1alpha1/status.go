@@ -66,6 +66,9 @@ type RolloutStatus struct {
 	// Adopted is what was adopted, and what the policy drain-at-birth goes by.
 	// +optional
 	Adopted *Adopted `json:"adopted,omitempty"`
+	// Config is the version of each object that the template names, by kind and name, as it was last looked at; for Rollouts with spec.config.
+	// +optional
+	Config map[string]string `json:"config,omitempty"`
 	// Kept is what of the user's objects is set aside during a revision, and is put back at its end.
 	// +optional
 	Kept *Kept `json:"kept,omitempty"`

@@ -46,8 +46,9 @@ type Fleet struct {
 	wg    sync.WaitGroup
 	ctx   context.Context
 
-	watchMu  sync.Mutex
-	watching map[schema.GroupVersionKind]bool
+	watchMu      sync.Mutex
+	watching     map[schema.GroupVersionKind]bool
+	watchingMeta map[schema.GroupVersionKind]bool
 }
 
 // running is the loop of one Rollout.
@@ -117,6 +118,33 @@ func (f *Fleet) watch(ctx context.Context, kind schema.GroupVersionKind) error {
 	return nil
 }
 
+// Get reads the metadata of an object, and has the loops of its namespace woken when it changes.
+func (f *Fleet) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+	f.watchMu.Lock()
+	kind := o.GetObjectKind().GroupVersionKind()
+	if !f.watchingMeta[kind] {
+		informer, err := f.Cache.GetInformer(ctx, o)
+		if err == nil {
+			_, err = informer.AddEventHandler(f.handler())
+		}
+		if err != nil {
+			f.watchMu.Unlock()
+			return err
+		}
+		if f.watchingMeta == nil {
+			f.watchingMeta = map[schema.GroupVersionKind]bool{}
+		}
+		f.watchingMeta[kind] = true
+	}
+	f.watchMu.Unlock()
+	return f.Cache.Get(ctx, key, o, opts...)
+}
+
+// List is not needed of metadata.
+func (f *Fleet) List(context.Context, client.ObjectList, ...client.ListOption) error {
+	return errors.New("metadata is read by name")
+}
+
 // Watched is one object of each kind that a look reads.
 func Watched() []client.Object {
 	deployment, replicaSet := &unstructured.Unstructured{}, &unstructured.Unstructured{}
@@ -182,7 +210,7 @@ func (f *Fleet) begin(key types.NamespacedName) {
 		return
 	}
 	ctx, stop := context.WithCancel(f.ctx)
-	app := &App{Client: f.Client, Live: f.Live, Watch: f.watch, Key: key, Events: f.Events, Indexed: true, Witness: f.Witness, Keys: f.Keys}
+	app := &App{Client: f.Client, Live: f.Live, Meta: f, Watch: f.watch, Key: key, Events: f.Events, Indexed: true, Witness: f.Witness, Keys: f.Keys}
 	r := &running{app: app, wake: make(chan struct{}, 1), stop: stop}
 	app.Gates.Wake = r.nudge
 	app.notes.Keys = app.keyOf

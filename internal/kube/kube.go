@@ -37,6 +37,8 @@ type App struct {
 	Watch func(context.Context, schema.GroupVersionKind) error
 	// Key of the Rollout.
 	Key types.NamespacedName
+	// Meta reads the metadata of what spec.config names. Nil: Client does.
+	Meta client.Reader
 	// Indexed tells that Client has the indexes of index.go, and that what it lists is the cache's own and not a copy.
 	Indexed bool
 	// Events is told what happens. Nil: nobody is.
@@ -53,23 +55,24 @@ type App struct {
 	// LooksOn tells that nothing may be written: somebody only looks.
 	LooksOn bool
 
-	wrote   written
-	texts   texts
-	lent    map[string]policyv1.PodDisruptionBudgetSpec // what the user's budgets were set to
-	seen    *look
-	state   rollout.State
-	proved  bool                     // the guard held a dry run
-	doubted time.Time                // since when it did not
-	taken   map[rollout.Version]bool // names that ReplicaSets of others have
-	warned  string
-	kept    evidence
-	heard   testimony
-	trouble string // why the last action could not be carried out
-	sight   atomic.Pointer[sight]
-	stir    chan struct{}
-	stirMu  sync.Once
-	shadow  shadow
-	known   map[string]map[string]bool // what rarely changes
+	wrote       written
+	texts       texts
+	lent        map[string]policyv1.PodDisruptionBudgetSpec // what the user's budgets were set to
+	seen        *look
+	state       rollout.State
+	proved      bool                     // the guard held a dry run
+	configAgain time.Time                // until then spec.config is not looked at: it could not be
+	doubted     time.Time                // since when it did not
+	taken       map[rollout.Version]bool // names that ReplicaSets of others have
+	warned      string
+	kept        evidence
+	heard       testimony
+	trouble     string // why the last action could not be carried out
+	sight       atomic.Pointer[sight]
+	stir        chan struct{}
+	stirMu      sync.Once
+	known       map[string]map[string]bool // what rarely changes
+	shadow      shadow
 }
 
 // ErrGone is what Observe wraps when the Rollout does not exist any more.

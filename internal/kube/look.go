@@ -113,6 +113,9 @@ func (a *App) look(ctx context.Context) (*look, error) {
 	if err := a.forgetOther(ctx, l); err != nil {
 		return nil, err
 	}
+	if err := a.followConfig(ctx, l); err != nil {
+		return nil, err
+	}
 	if err := a.lookAtSets(ctx, l); err != nil {
 		return nil, err
 	}

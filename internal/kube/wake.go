@@ -21,6 +21,7 @@ type sight struct {
 	target    string
 	podLabels map[string]string
 	services  map[string]bool // whose slices were read
+	config    map[string]bool // what spec.config names
 }
 
 // saw notes what a look went by.
@@ -33,6 +34,10 @@ func (a *App) saw(l *look) {
 		for _, o := range slices.Concat(l.pins.Services, l.twins.Services) {
 			s.services[o.Name] = true
 		}
+	}
+	s.config = map[string]bool{}
+	for name := range l.rollout.Status.Config {
+		s.config[name] = true
 	}
 	a.sight.Store(s)
 }
@@ -53,6 +58,8 @@ func (a *App) concerns(o client.Object) bool {
 		case replicaSetKind.Kind:
 			return deploymentOfSet(o) == s.target
 		}
+	case *metav1.PartialObjectMetadata:
+		return s.config[o.Kind+"/"+o.Name]
 	case *corev1.Pod:
 		return deploymentOfPod(o) == s.target
 	case *corev1.Service:

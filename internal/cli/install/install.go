@@ -48,6 +48,7 @@ func New(sh *shell.Shell) *cobra.Command {
 	f.StringVar(&o.Image, "image", install.DefaultImage, "`image` of the controller")
 	f.StringArrayVar(&o.FollowSecrets, "follow-secret", nil, "`NAMESPACE/NAME` of a Secret that the controller may read, for a Rollout that follows a git repository; may be said several times (default none)")
 	f.BoolVar(&o.Hooks, "hooks", false, "have the controller take the calls of git hosts, behind the Service gapless-hooks")
+	f.StringSliceVar(&o.Config, "config", nil, "`kinds`, ConfigMap or Secret, whose changes Rollouts may ask for by spec.config; the controller gets the right to read them")
 	f.StringVar(&o.Policies, "policies", "auto", "the admission policies: auto, always or never")
 	return cmd
 }

@@ -87,7 +87,9 @@ func (w *World) once(address string, at *url.URL, header http.Header) error {
 	d := net.Dialer{Timeout: time.Second, LocalAddr: &net.TCPAddr{Port: port}}
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) { return d.DialContext(ctx, network, address) },
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, network, address)
+		},
 	}}
 	r, err := http.NewRequestWithContext(w.Context(), http.MethodGet, at.String(), nil)
 	if err != nil {
