@@ -101,6 +101,9 @@ func (w *World) In(t *testing.T) *World {
 	return w
 }
 
+// Root is a context that does not end with the test, for cleaning up.
+func (w *World) Root() context.Context { return context.WithoutCancel(w.Context()) }
+
 // grantLease lets the controller of this story lead by a lease of its own: stories are told side by side.
 func (w *World) grantLease() {
 	w.Helper()
