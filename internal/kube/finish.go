@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -114,7 +116,10 @@ func (a *App) dismiss(ctx context.Context, s *corev1.Service) error {
 // unmark forgets what was kept, and takes the finalizer off.
 func (a *App) unmark(ctx context.Context, l *look) error {
 	if l.rollout.Status.Kept != nil {
-		if err := a.status(ctx, l, func(st *v1alpha1.RolloutStatus) { st.Kept, st.BreakGlass = nil, "" }); err != nil {
+		if err := a.status(ctx, l, func(st *v1alpha1.RolloutStatus) {
+			st.Kept, st.BreakGlass = nil, ""
+			a.sayAtRest(l, st)
+		}); err != nil {
 			return err
 		}
 	}
@@ -137,6 +142,22 @@ func (a *App) unmark(ctx context.Context, l *look) error {
 	}
 	l.rollout = next
 	return nil
+}
+
+// sayAtRest puts into the last status of a revision what the engine will say at the next look, which then has nothing to save.
+func (a *App) sayAtRest(l *look, st *v1alpha1.RolloutStatus) {
+	next := a.shown
+	next.Taken = false
+	d := a.decide(planOf(l), a.state, next)
+	if len(d.Actions) > 0 || !reflect.DeepEqual(d.State.Essence(), a.state.Essence()) {
+		return
+	}
+	raw, err := json.Marshal(d.State)
+	if err != nil {
+		return // plain values can be encoded
+	}
+	st.Engine, a.state = &runtime.RawExtension{Raw: raw}, d.State
+	a.describe(l, st, d.State)
 }
 
 // letGo is what a deleted Rollout still does: a refused template that is held is written back, so that the Deployment can be released.

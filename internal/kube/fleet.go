@@ -263,7 +263,8 @@ const lastWord = 5 * time.Second
 
 // say writes an event where a person would want to know.
 func (a *App) say(seen controller.Seen, d rollout.Decision) {
-	if a.Events == nil || seen.State.Phase == d.State.Phase && seen.State.Step == d.State.Step && len(d.Answers) == 0 {
+	turned := seen.State.Phase != d.State.Phase && d.State.Phase != rollout.Promoting || seen.State.Step != d.State.Step
+	if a.Events == nil || !turned && len(d.Answers) == 0 {
 		return
 	}
 	kind := corev1.EventTypeNormal

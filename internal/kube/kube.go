@@ -58,6 +58,7 @@ type App struct {
 	wrote       written
 	texts       texts
 	lent        map[string]policyv1.PodDisruptionBudgetSpec // what the user's budgets were set to
+	shown       rollout.Snapshot
 	seen        *look
 	state       rollout.State
 	proved      bool                     // the guard held a dry run
@@ -170,6 +171,7 @@ func (a *App) see(ctx context.Context, l *look, begun time.Time) (controller.See
 	if snapshot.Grade != rollout.NotYet && a.Gates.Sees(snapshot.Route, l.state.ToldAt) {
 		snapshot.Grade = rollout.Seen
 	}
+	a.shown = snapshot
 	return controller.Seen{Plan: plan, State: l.state, Snapshot: snapshot}, nil
 }
 

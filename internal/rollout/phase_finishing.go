@@ -18,10 +18,7 @@ func finishing(l *look) {
 			return
 		}
 	}
-	if !l.tell(l.rest(l.s.Candidate)) {
-		return
-	}
-	l.finish()
+	l.finish() // at rest the route becomes the user's again
 }
 
 // settled tells whether the gates agree that the candidate may keep all traffic. Until then what is left of the old version stands by. A newer
