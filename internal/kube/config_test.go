@@ -1,10 +1,9 @@
 package kube
 
 import (
+	"maps"
 	"slices"
 	"testing"
-
-	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
