@@ -53,13 +53,18 @@ others: ## what other tools say of a Deployment in each phase, by their own libr
 cluster-down: ## take it away again
 	$(CLUSTER) down
 
-e2e: ## the real cluster of two nodes (root): the cluster's own test
+e2e: ## the stories on a real cluster of two nodes (root): a pairwise part of each matrix
 	$(CLUSTER) install
-	GAPLESS_E2E=1 GOWORK=off go test -C test/cluster -count=1 -timeout 40m ./...
+	GAPLESS_E2E=1 GOWORK=off go test -C test/cluster -count=1 -timeout 10m -run TestCluster ./...
+	test/e2e/run
 
 SOAK ?= 20
+CLUSTER_SOAK ?= 1
 SCHEDULES ?= 2000000
 soak: ## the full matrices, for hours; writes bench/results/<date>.md
+	$(CLUSTER) install
+	GAPLESS_E2E=1 GOWORK=off go test -C test/cluster -count=1 -timeout 40m ./...
+	go run ./bench/soak/kubernetes -runs $(CLUSTER_SOAK) -k8s "$(K8S)"
 	go run ./bench/soak -runs $(SOAK) -schedules $(SCHEDULES)
 
 bench: ## what is fast, as ratios side by side; bench/README.md tells how to read it
@@ -69,6 +74,10 @@ bench: ## what is fast, as ratios side by side; bench/README.md tells how to rea
 	go run ./bench/probe
 	go run ./bench/wrap
 	go run ./bench/gates
+
+bench-cluster: ## what is lost beside plain Kubernetes, and what it takes of the API server (root); prints tables
+	$(CLUSTER) install
+	test/e2e/run bench/cluster
 
 docs: build ## remake the pictures in docs/ (needs chromium)
 	go run ./docs/shots
@@ -81,5 +90,5 @@ $(TOOLS)/%: tools.mod tools.sum
 	GOWORK=off go build -modfile=tools.mod -o $(TOOLS)/ honnef.co/go/tools/cmd/staticcheck mvdan.cc/gofumpt
 	@touch $(TOOLS)/*
 
-.PHONY: help build test check fmt generate image demo cluster-up cluster-down others e2e soak bench docs clean
+.PHONY: help build test check fmt generate image demo cluster-up cluster-down others e2e soak bench bench-cluster docs clean
 .DEFAULT_GOAL := help

@@ -149,12 +149,12 @@ func play(w *world.World, c cell, before world.Snapshot, from, to string) string
 		end = e.does(j)
 		j.end(end)
 	})
-	w.Row("midway", c.strategy, c.service, c.via, c.event+" "+c.at, counted)
 	w.NothingLost(counted)
 	if e.after != nil {
 		e.after(j)
 	}
 	w.SameAs(before)
+	w.Row("midway", c.strategy, c.service, c.via, c.event+" "+c.at, counted)
 	return end
 }
 
