@@ -3,9 +3,13 @@ package cli
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -271,6 +275,55 @@ func TestFollow_AsksBeforeAMovedTag(t *testing.T) {
 		t.Errorf("what was said yes to is %s, and %s runs", moved, s.Commit)
 	}
 	w.run(2, "accept", "demo-api")
+}
+
+// TestFollow_LooksWhenItIsCalled: between two looks an hour passes, and the call of a git host is enough, if it is signed.
+func TestFollow_LooksWhenItIsCalled(t *testing.T) {
+	w := newWorkshop(t, "")
+	text, err := os.ReadFile(filepath.Join(w.dir, "gapless.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write("gapless.yaml", strings.Replace(string(text), "every: 200ms", "every: 1h", 1))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	t.Setenv("GAPLESS_HOOK_SECRET", gitPassword)
+	w.follow = w.start("follow", "--hooks", address)
+	w.says("no tags yet")
+	w.release("v2.0.0", service)
+	call := func(secret string) int {
+		code := 0
+		w.eventually("the hook answers", func() error {
+			body := `{"ref":"refs/tags/v2.0.0"}`
+			mac := hmac.New(sha256.New, []byte(secret))
+			mac.Write([]byte(body))
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/hooks/demo-api", strings.NewReader(body))
+			if err != nil {
+				return err
+			}
+			req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				return err
+			}
+			res.Body.Close()
+			code = res.StatusCode
+			return nil
+		})
+		return code
+	}
+	if code := call("something else"); code != http.StatusForbidden {
+		t.Errorf("a call by nobody: %d", code)
+	}
+	if code := call(gitPassword); code != http.StatusAccepted {
+		t.Fatalf("a signed call: %d", code)
+	}
+	w.over("2.0.0", report.Promoted)
+	w.holdsNoSecret()
 }
 
 func TestFollow_SaysWhyABuildFails(t *testing.T) {

@@ -51,15 +51,31 @@ func (c *Cluster) setImage(ctx context.Context, r *v1alpha1.Rollout, version, co
 	}
 	// The test has the write fail where somebody has changed the list of containers meanwhile.
 	at := fmt.Sprintf("/spec/template/spec/containers/%d", i)
-	patch, err := json.Marshal([]map[string]any{
+	patch, err := json.Marshal(append([]map[string]any{
 		{"op": "replace", "path": "/metadata/resourceVersion", "value": d.ResourceVersion},
 		{"op": "test", "path": at + "/name", "value": d.Spec.Template.Spec.Containers[i].Name},
 		{"op": "replace", "path": at + "/image", "value": image},
-	})
+	}, retell(d.Spec.Template.Annotations, kube.TagOf(image))...))
 	if err != nil {
 		return "", false, err
 	}
 	return image, true, c.client.Patch(ctx, d, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner("gapless-cli"))
+}
+
+// retell has a template that says which version it is and where that comes from tell the truth of another one, which came by hand.
+func retell(said map[string]string, version string) []map[string]any {
+	var all []map[string]any
+	for _, name := range []string{v1alpha1.AnnotationVersion, v1alpha1.AnnotationTag, v1alpha1.AnnotationCommit, v1alpha1.AnnotationRepository} {
+		path := "/spec/template/metadata/annotations/" + strings.ReplaceAll(name, "/", "~1")
+		switch _, has := said[name]; {
+		case !has:
+		case name == v1alpha1.AnnotationVersion:
+			all = append(all, map[string]any{"op": "replace", "path": path, "value": version})
+		default:
+			all = append(all, map[string]any{"op": "remove", "path": path})
+		}
+	}
+	return all
 }
 
 // image finds the container and says what its image is to be.
