@@ -113,13 +113,17 @@ func (m *mesh) tells(weight uint32, holds func([]told) error) {
 }
 
 func TestIstio_TellsItsProxiesTheWeights(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	m.Deploy()
 	m.write(virtualService)
 	way := way{objects: virtualService}
 	steps := []v1alpha1.Step{
-		{Match: match("x-beta=yes", ""), Pause: "manual"}, {Mirror: new(int32(20)), Pause: "manual"}, {Match: &v1alpha1.Match{Users: new(int32(20))}, Pause: "manual"},
-		{Weight: new(int32(25)), Pause: "manual"}, {Weight: new(int32(90)), Pause: "manual"},
+		{Match: match("x-beta=yes", ""), Pause: "manual"},
+		{Mirror: new(int32(20)), Pause: "manual"},
+		{Match: &v1alpha1.Match{Users: new(int32(20))}, Pause: "manual"},
+		{Weight: new(int32(25)), Pause: "manual"},
+		{Weight: new(int32(90)), Pause: "manual"},
 	}
 	m.Adopt(&v1alpha1.Strategy{Canary: &v1alpha1.Canary{Steps: steps}}, func(r *v1alpha1.Rollout) {
 		r.Spec.Traffic = &v1alpha1.Traffic{Istio: &v1alpha1.IstioRoute{VirtualService: "demo"}}
@@ -160,4 +164,5 @@ func TestIstio_TellsItsProxiesTheWeights(t *testing.T) {
 	m.tells(0, nil)
 	m.SameAs(before)
 	m.sameRoute(way, route)
+	proves(t, "VirtualService", toControlPlane, "weights", "header", "users", "mirror")
 }

@@ -65,6 +65,7 @@ func (e *edge) reapers() func(version string) int {
 }
 
 func TestCandidate_ThatDiesTakesNothingWithIt(t *testing.T) {
+	t.Parallel()
 	cells := []struct {
 		way   way
 		empty bool
@@ -88,27 +89,29 @@ func TestCandidate_ThatDiesTakesNothingWithIt(t *testing.T) {
 	}
 	for _, c := range cells {
 		t.Run(fmt.Sprintf("%s/%s/allowEmptyServices=%v", c.how, c.way.name, c.empty), func(t *testing.T) {
+			t.Parallel()
 			e := newEdge(t, c.empty)
 			kill := e.reapers()
 			e.setUp(c.way, canary("manual", 25))
 			before, route := e.Theirs(), e.asWritten(c.way)
+			dies := "2.0.0-" + e.Namespace // other stories' pods are not to die with it
 			counted := e.Probing(e.load(0.5), func() {
-				e.Set("2.0.0")
+				e.Set(dies)
 				e.at("1/1")
 				time.Sleep(time.Second)
 				switch c.how {
 				case "unready":
-					e.each("2.0.0", func(p corev1.Pod) {
+					e.each(dies, func(p corev1.Pod) {
 						answer, err := http.Get("http://" + p.Status.PodIP + ":8080/doNotReady")
 						world.Check(t, err)
 						answer.Body.Close()
 					})
 				case "vanish":
-					e.each("2.0.0", func(p corev1.Pod) {
+					e.each(dies, func(p corev1.Pod) {
 						world.Check(t, e.Delete(e.Context(), &p, client.GracePeriodSeconds(0)))
 					})
 				default:
-					if n := kill("2.0.0"); n == 0 {
+					if n := kill(dies); n == 0 {
 						t.Fatal("nothing was killed")
 					}
 				}

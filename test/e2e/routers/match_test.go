@@ -48,17 +48,19 @@ func match(header, cookie string) *v1alpha1.Match {
 }
 
 func TestMatch_SendsTheCandidateWhatItDescribes(t *testing.T) {
+	t.Parallel()
 	ways := []way{ingressRoute}
 	if soak {
 		ways = []way{ingressRoute, httpRoute, nginx}
 	}
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
 			e := newEdge(t, false)
 			steps := []v1alpha1.Step{{Match: match("X-Beta=yes", ""), Pause: "manual"}, {Match: match("", "group=always"), Weight: new(int32(10)), Pause: "manual"}}
 			e.setUp(way, &v1alpha1.Strategy{Canary: &v1alpha1.Canary{Steps: steps}})
 			before, route := e.Theirs(), e.asWritten(way)
-			counted := e.Probing(e.load(0.5), func() {
+			counted := e.Probing(e.light(0.5), func() {
 				e.Set("2.0.0")
 				e.at("1/2")
 				for range 20 {
@@ -83,17 +85,20 @@ func TestMatch_SendsTheCandidateWhatItDescribes(t *testing.T) {
 			e.logFailures()
 			e.SameAs(before)
 			e.sameRoute(way, route)
+			proves(t, way.name, toDataPlane, "header", "cookie")
 		})
 	}
 }
 
 func TestUsers_StayOnTheirVersion(t *testing.T) {
+	t.Parallel()
 	ways := []way{ingressRoute}
 	if soak {
 		ways = []way{ingressRoute, traefikService}
 	}
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
 			e := newEdge(t, false)
 			steps := []v1alpha1.Step{{Match: &v1alpha1.Match{Users: new(int32(20))}, Pause: "manual"}, {Match: &v1alpha1.Match{Users: new(int32(50))}, Pause: "manual"}}
 			e.setUp(way, &v1alpha1.Strategy{Canary: &v1alpha1.Canary{Steps: steps}})
@@ -123,7 +128,7 @@ func TestUsers_StayOnTheirVersion(t *testing.T) {
 					}
 				}
 			}
-			counted := e.Probing(e.load(0.5), func() {
+			counted := e.Probing(e.light(0.5), func() {
 				e.Set("2.0.0")
 				for i, share := range []int{20, 50} {
 					e.at(fmt.Sprintf("%d/2", i+1))
@@ -142,16 +147,18 @@ func TestUsers_StayOnTheirVersion(t *testing.T) {
 			e.logFailures()
 			e.SameAs(before)
 			e.sameRoute(way, route)
+			proves(t, way.name, toDataPlane, "users")
 		})
 	}
 }
 
 func TestMirror_CopiesWhatChangesNothing(t *testing.T) {
+	t.Parallel()
 	e := newEdge(t, false)
 	e.DeployOf("streams:e2e")
 	e.routed(ingressRoute, &v1alpha1.Strategy{Canary: &v1alpha1.Canary{Steps: []v1alpha1.Step{{Mirror: new(int32(50)), Pause: "manual"}}}})
 	before, route := e.Theirs(), e.asWritten(ingressRoute)
-	counted := e.Probing(e.load(0.5), func() {
+	counted := e.Probing(e.light(0.5), func() {
 		e.Set("2.0.0")
 		e.at("1/1")
 		seen := func() (reads, writes int) {
@@ -169,9 +176,9 @@ func TestMirror_CopiesWhatChangesNothing(t *testing.T) {
 		time.Sleep(4 * time.Second)
 		reads, writes := seen()
 		t.Logf("in 4 s 2.0.0 was sent copies of %d reads and %d writes", reads-was, writes)
-		// 300 requests a second, 70 % of them GET, half of those copied.
-		if got := float64(reads-was) / 4; got < 60 || got > 150 {
-			t.Errorf("%.0f copies a second", got)
+		// 70 % of the requests are GET, and half of those are copied.
+		if got, want := float64(reads-was)/4, e.light(0).Rate*0.35; got < 0.6*want || got > 1.4*want {
+			t.Errorf("%.0f copies a second, and %.0f are due", got, want)
 		}
 		if writes > 0 {
 			t.Errorf("%d writes were carried out twice", writes)
@@ -197,4 +204,5 @@ func TestMirror_CopiesWhatChangesNothing(t *testing.T) {
 		}
 		return fmt.Errorf("notes: %q", report.Notes)
 	})
+	proves(t, ingressRoute.name, toDataPlane, "mirror")
 }

@@ -19,6 +19,7 @@ import (
 )
 
 func TestReferences_ThatAreBadAreRefusedAtOnce(t *testing.T) {
+	t.Parallel()
 	e := newEdge(t, false)
 	e.Deploy()
 	e.write(`

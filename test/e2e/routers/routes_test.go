@@ -72,6 +72,27 @@ spec:
 			return &v1alpha1.Traffic{GatewayAPI: &v1alpha1.GatewayRoute{HTTPRoute: "demo"}}
 		},
 	}
+	grpcRoute = way{
+		name: "GRPCRoute",
+		objects: `
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  gatewayClassName: traefik
+  listeners: [{name: web, protocol: HTTP, port: PORT}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: demo}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{backendRefs: [{name: demo-api, port: 9000}]}]
+`,
+		traffic: func(*edge) *v1alpha1.Traffic {
+			return &v1alpha1.Traffic{GatewayAPI: &v1alpha1.GatewayRoute{GRPCRoute: "demo"}}
+		},
+	}
 	ingress = way{
 		name: "Ingress",
 		objects: `

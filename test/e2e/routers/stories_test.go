@@ -30,6 +30,15 @@ func (e *edge) load(fresh float64) load.Options {
 	return load.Options{URL: e.url, Rate: 300, New: fresh, Post: 0.3, Timeout: 10 * time.Second}
 }
 
+// light is a third of that, for stories that are told beside others.
+func (e *edge) light(fresh float64) load.Options {
+	o := e.load(fresh)
+	if !soak {
+		o.Rate = 100
+	}
+	return o
+}
+
 // setUp deploys the service behind a way, and has it rolled with a strategy.
 func (e *edge) setUp(way way, s *v1alpha1.Strategy, args ...string) {
 	e.Helper()
@@ -66,6 +75,7 @@ func isStable(revision int64) func(*v1alpha1.Rollout) bool {
 }
 
 func TestCanary_LosesNothingAndGivesTheShareAskedFor(t *testing.T) {
+	t.Parallel()
 	cells := []struct {
 		way   way
 		form  int
@@ -89,6 +99,7 @@ func TestCanary_LosesNothingAndGivesTheShareAskedFor(t *testing.T) {
 	}
 	for _, c := range cells {
 		t.Run(fmt.Sprintf("%s/%s/allowEmptyServices=%v", c.way.name, forms[c.form].name, c.empty), func(t *testing.T) {
+			t.Parallel()
 			e := newEdge(t, c.empty)
 			e.setUp(c.way, canary("manual", 1, 5, 25, 50, 100), forms[c.form].args...)
 			before, route := e.Theirs(), e.asWritten(c.way)
@@ -107,6 +118,7 @@ func TestCanary_LosesNothingAndGivesTheShareAskedFor(t *testing.T) {
 			e.logFailures()
 			e.SameAs(before)
 			e.sameRoute(c.way, route)
+			proves(t, c.way.name, toDataPlane, "weights")
 		})
 	}
 }
@@ -135,6 +147,7 @@ func (e *edge) sees(p *probe.Probe, weight int, d time.Duration) {
 }
 
 func TestBlueGreen_LosesNothing(t *testing.T) {
+	t.Parallel()
 	ways := []way{httpRoute}
 	if soak {
 		ways = []way{ingressRoute, traefikService, httpRoute, ingress, nginx}
@@ -145,6 +158,7 @@ func TestBlueGreen_LosesNothing(t *testing.T) {
 				continue
 			}
 			t.Run(way.name+"/"+f.name, func(t *testing.T) {
+				t.Parallel()
 				e := newEdge(t, true)
 				e.setUp(way, world.BlueGreen(), f.args...)
 				before, route := e.Theirs(), e.asWritten(way)
@@ -159,6 +173,7 @@ func TestBlueGreen_LosesNothing(t *testing.T) {
 				}
 				e.SameAs(before)
 				e.sameRoute(way, route)
+				proves(t, way.name, toDataPlane, "blue-green")
 			})
 		}
 	}

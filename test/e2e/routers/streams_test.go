@@ -130,17 +130,19 @@ func socket(e *edge) error {
 }
 
 func TestStreams_FinishOrSayGoodbye(t *testing.T) {
+	t.Parallel()
 	ways := []way{ingressRoute}
 	if soak {
 		ways = []way{ingressRoute, traefikService, httpRoute}
 	}
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
 			e := newEdge(t, false)
 			e.DeployOf("streams:e2e")
 			e.routed(way, canary("manual", 50, 100))
 			s := &streams{e: e}
-			o := e.load(0.3)
+			o := e.light(0.3)
 			o.H2 = 0.3 // clients that keep their connections, over both protocols
 			counted := e.Watching(o, func(*probe.Probe) {
 				s.open("the first step")

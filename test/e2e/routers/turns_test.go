@@ -23,6 +23,7 @@ func (e *edge) at(step string) {
 }
 
 func TestAbort_AtEachStep(t *testing.T) {
+	t.Parallel()
 	steps := []int{2}
 	if soak {
 		steps = []int{1, 2, 3}
@@ -30,10 +31,11 @@ func TestAbort_AtEachStep(t *testing.T) {
 	for _, way := range []way{ingressRoute, httpRoute}[:map[bool]int{false: 1, true: 2}[soak]] {
 		for _, step := range steps {
 			t.Run(fmt.Sprintf("%s/step %d", way.name, step), func(t *testing.T) {
+				t.Parallel()
 				e := newEdge(t, step%2 == 0)
 				e.setUp(way, canary("manual", 25, 50, 100))
 				before, route := e.Theirs(), e.asWritten(way)
-				counted := e.Probing(e.load(0.5), func() {
+				counted := e.Probing(e.light(0.5), func() {
 					e.Set("2.0.0")
 					for n := 1; n <= step; n++ {
 						e.at(fmt.Sprintf("%d/3", n))
@@ -55,12 +57,14 @@ func TestAbort_AtEachStep(t *testing.T) {
 }
 
 func TestThirdVersion_StartsOverAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	for _, way := range []way{httpRoute, ingressRoute}[:map[bool]int{false: 1, true: 2}[soak]] {
 		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
 			e := newEdge(t, true)
 			e.setUp(way, canary("manual", 25, 100), "-naive")
 			before, route := e.Theirs(), e.asWritten(way)
-			counted := e.Probing(e.load(0.5), func() {
+			counted := e.Probing(e.light(0.5), func() {
 				e.Set("2.0.0")
 				e.at("1/2")
 				e.Set("3.0.0")
@@ -106,8 +110,10 @@ func (e *edge) patch(o *unstructured.Unstructured, kind types.PatchType, body ma
 }
 
 func TestRoute_ThatIsWrittenAnewMidwayIsDividedAgain(t *testing.T) {
+	t.Parallel()
 	for _, way := range []way{ingressRoute, httpRoute}[:map[bool]int{false: 1, true: 2}[soak]] {
 		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
 			e := newEdge(t, false)
 			e.setUp(way, canary("manual", 25, 50, 75, 100))
 			before, route := e.Theirs(), e.asWritten(way)
@@ -117,7 +123,7 @@ func TestRoute_ThatIsWrittenAnewMidwayIsDividedAgain(t *testing.T) {
 				mine = all[0]
 			}
 			mine.SetNamespace(e.Namespace)
-			counted := e.Probing(e.load(0.5), func() {
+			counted := e.Probing(e.light(0.5), func() {
 				e.Set("2.0.0")
 				step := 1
 				for _, name := range []string{"client-side apply", "server-side apply with force", "replace"} {
@@ -150,6 +156,7 @@ func TestRoute_ThatIsWrittenAnewMidwayIsDividedAgain(t *testing.T) {
 }
 
 func TestEject_MidwayGoesBackToStableFirst(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name                string
 		way                 way
@@ -160,10 +167,11 @@ func TestEject_MidwayGoesBackToStableFirst(t *testing.T) {
 		{"by force when controller and Rollout are gone", ingressRoute, false, false, []string{"--force"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			e := newEdge(t, false)
 			e.setUp(tt.way, canary("manual", 50))
 			before, route := e.Theirs(), e.asWritten(tt.way)
-			counted := e.Probing(e.load(0.5), func() {
+			counted := e.Probing(e.light(0.5), func() {
 				e.Set("2.0.0")
 				e.at("1/1")
 				if !tt.controller {
@@ -199,7 +207,52 @@ func TestEject_MidwayGoesBackToStableFirst(t *testing.T) {
 	}
 }
 
+func TestEject_InAnyPhase(t *testing.T) {
+	t.Parallel()
+	phases := []rollout.Phase{rollout.Finishing}
+	if soak {
+		phases = []rollout.Phase{rollout.Preparing, rollout.Shifting, rollout.Promoting, rollout.Finishing, rollout.Aborting}
+	}
+	for _, way := range []way{ingressRoute, httpRoute}[:map[bool]int{false: 1, true: 2}[soak]] {
+		for _, phase := range phases {
+			t.Run(way.name+"/"+string(phase), func(t *testing.T) {
+				t.Parallel()
+				e := newEdge(t, true)
+				e.setUp(way, canary("1s", 50))
+				before, route := e.Theirs(), e.asWritten(way)
+				counted := e.Probing(e.light(0.5), func() {
+					e.Set("2.0.0")
+					if phase == rollout.Aborting {
+						e.Until("it shifts", func(r *v1alpha1.Rollout) bool { return r.Status.Phase == string(rollout.Shifting) })
+						e.Order(rollout.Abort)
+					}
+					end := time.Now().Add(time.Minute)
+					for e.Rollout().Status.Phase != string(phase) {
+						if time.Now().After(end) {
+							t.Fatalf("never in %s", phase)
+						}
+						time.Sleep(20 * time.Millisecond)
+					}
+					world.Check(t, e.Delete(e.Context(), e.Rollout()))
+					e.Eventually("the Deployment is given back", 2*time.Minute, func() error {
+						d := e.Deployment()
+						if d.Status.ObservedGeneration < d.Generation || d.Status.Replicas != 3 || d.Status.AvailableReplicas != 3 || len(d.Labels) > 0 {
+							return fmt.Errorf("%v %+v", d.Labels, d.Status)
+						}
+						return nil
+					})
+				})
+				e.NothingLost(counted)
+				e.logFailures()
+				e.SameAs(before)
+				e.sameRoute(way, route)
+			})
+		}
+	}
+}
+
 func TestTraefik_ThatIsDownIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	e := newEdge(t, false)
 	e.setUp(ingressRoute, canary("manual", 25, 50))
 	before, route := e.Theirs(), e.asWritten(ingressRoute)
@@ -215,7 +268,7 @@ func TestTraefik_ThatIsDownIsWaitedFor(t *testing.T) {
 			return r.Status.Phase == string(rollout.Shifting) && r.Status.Reason == rollout.ReasonRouteConverging && strings.Contains(r.Status.Message, "Traefik does not tell at http://127.0.0.1:")
 		})
 	}
-	counted := e.Probing(e.load(0.5), func() {
+	counted := e.Probing(e.light(0.5), func() {
 		e.Set("2.0.0")
 		e.at("1/2")
 		ask("http://127.0.0.1:1") // as if a network policy were in the way

@@ -1,5 +1,5 @@
 // Command streams is a service with answers that last: a download of 20 s, server-sent events and a WebSocket. When it is told to
-// stop it says goodbye to the last two, and finishes the first. It counts what it was asked for by method.
+// stop it says goodbye to the last two, and finishes the first. It counts what it was asked for by method, and speaks gRPC on a port of its own.
 package main
 
 import (
@@ -9,13 +9,18 @@ import (
 	"encoding/base64"
 	"flag"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
 	"gapless.dev/kit"
+	"gapless.dev/kit/grpckit"
 )
 
 func main() {
@@ -38,6 +43,13 @@ func main() {
 	mux.HandleFunc("/download", download)
 	mux.HandleFunc("/events", events)
 	mux.HandleFunc("/socket", socket)
+	if ln, err := net.Listen("tcp", ":9000"); err == nil {
+		says := func(ctx context.Context, r any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+			_ = grpc.SetHeader(ctx, metadata.Pairs("gapless-version", *version))
+			return next(ctx, r)
+		}
+		grpckit.Serve(svc, "grpc", grpc.NewServer(grpc.UnaryInterceptor(says)), ln) // with nothing to call but the health service
+	}
 	svc.HTTP("api", &http.Server{Addr: ":8080", Handler: mux, ReadHeaderTimeout: 5 * time.Second})
 	os.Exit(svc.Run(context.Background()))
 }
