@@ -46,9 +46,11 @@ func (e *episode) after(t time.Time) string { return offset(t.Sub(e.stopped)) }
 
 func offset(d time.Duration) string { return fmt.Sprintf("%+.2fs", d.Seconds()) }
 
-// inDrain reports whether a request was due while traffic may still come.
+// inDrain reports whether a request was due, and was sent, while traffic may
+// still come. One that we sent late is not held against the service.
 func (e *episode) inDrain(spec Spec, r load.Result) bool {
-	return r.Scheduled.After(e.asked) && r.Scheduled.Before(e.stopped.Add(spec.drain()))
+	end := e.stopped.Add(spec.drain() - e.slack)
+	return r.Scheduled.After(e.asked) && r.Scheduled.Before(end) && r.Started.Before(end)
 }
 
 // stops are all stops under load, the first of which was judged alone.
@@ -79,7 +81,7 @@ func (s *Session) stopAgain(ctx context.Context) ([]*episode, error) {
 }
 
 // tries is how often a stop is tried on a machine that is too late itself to
-// say what was in time.
+// say what was in time, or whose network stands still.
 const tries = 3
 
 // stopUnderLoad is one such stop, from the start of the process to its end.
@@ -87,7 +89,7 @@ func (s *Session) stopUnderLoad(ctx context.Context, number int) (e *episode, er
 	for try := 1; ; try++ {
 		var late time.Duration
 		e, late, err = s.tryUnderLoad(ctx, number)
-		if late < s.Spec.drain()/8 || try == tries || ctx.Err() != nil {
+		if !s.tooLate(late) && !timedOut(err) || try == tries || ctx.Err() != nil {
 			break
 		}
 		s.doing("stop %d of %d under load: once more, this machine was %v late", number, s.Spec.Stops, late.Round(time.Millisecond))

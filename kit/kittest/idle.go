@@ -31,7 +31,7 @@ func holdIdle(addr, path string, n int, until time.Time) (result func() []idleCo
 		if err != nil {
 			return nil, fmt.Errorf("open idle connection %d: %w", i+1, err)
 		}
-		c.SetDeadline(until)
+		c.SetDeadline(time.Now().Add(5 * time.Second))
 		from := bufio.NewReader(c)
 		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, addr)
 		resp, err := http.ReadResponse(from, nil)
@@ -40,6 +40,7 @@ func holdIdle(addr, path string, n int, until time.Time) (result func() []idleCo
 			return nil, fmt.Errorf("first answer on idle connection %d: %w", i+1, err)
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
+		c.SetDeadline(until)
 		conns[i].opened, conns[i].announced = time.Now(), resp.Close
 		watching.Go(func() {
 			defer c.Close()

@@ -45,6 +45,20 @@ func (s *Session) timed(ctx context.Context, f func()) time.Duration {
 	return worst
 }
 
+// fairly judges again what failed while this machine was too late itself.
+func (s *Session) fairly(ctx context.Context, judge func() Result) (r Result) {
+	for range tries {
+		late := s.timed(ctx, func() { r = judge() })
+		if r.Status != Fail || !s.tooLate(late) || ctx.Err() != nil {
+			break
+		}
+	}
+	return r
+}
+
+// tooLate is when nothing can be said any more of what was in time.
+func (s *Session) tooLate(late time.Duration) bool { return late > s.Spec.drain()/8 }
+
 // slack is what a moment in time may be off: what is declared, and twice what
 // this machine was late, once for us and once for the service.
 func (s *Session) slack(late time.Duration) time.Duration { return s.Spec.Tolerance + 2*late }

@@ -23,7 +23,7 @@ var z2Live = Rule{
 		if result.Status != Pass || len(s.Spec.DepsDown) == 0 {
 			return result
 		}
-		alone := s.liveAlone(ctx)
+		alone := s.fairly(ctx, func() Result { return s.liveAlone(ctx) })
 		if alone.Status == Pass {
 			alone.Why = result.Why + "; " + alone.Why
 		}

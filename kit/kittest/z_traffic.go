@@ -97,9 +97,9 @@ func judgeAnnounce(s *Session, e *episode) Result {
 		return pass("a connection that was used in the drain got GOAWAY(NO_ERROR)")
 	}
 	var silent []string
-	from := e.stopped.Add(s.Spec.drain()/2 + e.slack)
+	half := e.stopped.Add(s.Spec.drain() / 2)
 	until := e.stopped.Add(s.Spec.drain())
-	told, first := 0, time.Time{}
+	told, first, never := 0, time.Time{}, 0
 	for _, r := range e.replies {
 		if r.err != nil || r.at.Before(e.asked) || r.at.After(until) {
 			continue
@@ -109,13 +109,20 @@ func judgeAnnounce(s *Session, e *episode) Result {
 			if first.IsZero() {
 				first = r.at
 			}
-		} else if r.at.After(from) {
+			continue
+		}
+		if r.at.After(half) {
+			never++
+		}
+		if r.at.After(half.Add(e.slack)) {
 			silent = append(silent, e.after(r.at)+": answered without Connection: close")
 		}
 	}
 	switch {
 	case len(silent) > 0:
 		return fail(silent, "%d answers after half the drain did not say Connection: close", len(silent))
+	case told == 0 && never > 0: // whatever the machine was late: not once
+		return fail(nil, "none of the answers in the drain said Connection: close, nor did %d after half of it", never)
 	case told == 0:
 		return skip("not judged: no answer was seen after half the drain")
 	case e.goAway != nil:

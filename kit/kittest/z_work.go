@@ -96,16 +96,17 @@ var z19ExactlyOnce = Rule{
 		if s.Spec.ReadOnly {
 			return skip("not judged: no POST is to be sent")
 		}
-		var result Result
-		err := s.useReady(ctx, func(ctx context.Context, in Instance) (err error) {
-			s.doing("stop under POST requests that are counted")
-			result, err = s.countEffects(ctx, in)
-			return err
+		return s.fairly(ctx, func() (result Result) {
+			err := s.useReady(ctx, func(ctx context.Context, in Instance) (err error) {
+				s.doing("stop under POST requests that are counted")
+				result, err = s.countEffects(ctx, in)
+				return err
+			})
+			if err != nil {
+				return fail(nil, "%v", err)
+			}
+			return result
 		})
-		if err != nil {
-			return fail(nil, "%v", err)
-		}
-		return result
 	},
 }
 
