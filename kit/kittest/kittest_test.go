@@ -52,7 +52,7 @@ func target(t *testing.T, name string) *Command {
 		Path: self,
 		Env:  []string{serveEnv + "=" + name, "GAPLESS_VERSION=1.0.0"},
 		Declared: Spec{
-			Grace: 9 * time.Second, Drain: 1500 * time.Millisecond, Startup: 40 * time.Second,
+			Grace: 12 * time.Second, Drain: 1500 * time.Millisecond, Startup: 40 * time.Second,
 			SlowPath: "/slow?for={duration}", SlowStart: []string{"SLOW_START=5s"}, DepsDown: []string{"DB=nowhere"},
 			EventPath: "/events", SocketPath: "/socket", HTTP2: true, GRPC: true,
 			DependPath: "/slow-db?for={duration}", CountPath: "/count",

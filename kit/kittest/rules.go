@@ -67,8 +67,14 @@ func firstStop(judge func(*Session, *episode) Result) func(context.Context, *Ses
 	}
 }
 
-// everyStop judges all stops under load, and tells the first that fails.
+// everyStop judges all stops under load, and tells the first that fails, with
+// what the service said around it.
 func everyStop(judge func(*Session, *episode) Result) func(context.Context, *Session) Result {
+	return alike(func(s *Session, e *episode) Result { return told(e, judge(s, e)) })
+}
+
+// alike judges all stops under load, and tells the first that fails.
+func alike(judge func(*Session, *episode) Result) func(context.Context, *Session) Result {
 	return func(_ context.Context, s *Session) Result {
 		stops, err := s.stops()
 		if err != nil {
@@ -84,7 +90,7 @@ func everyStop(judge func(*Session, *episode) Result) func(context.Context, *Ses
 				if len(stops) > 1 {
 					one.Why += fmt.Sprintf(" (in stop %d of %d)", e.number, len(stops))
 				}
-				return told(e, one)
+				return one
 			}
 		}
 		if len(stops) > 1 && first.Status == Pass {

@@ -15,7 +15,7 @@ var z21Version = Rule{
 	Why:   "without it a loss cannot be blamed on the version that caused it",
 	Fix:   "set GAPLESS_VERSION; kit adds the header",
 	How:   "the header is read from every answer of the steady load",
-	Run: everyStop(func(s *Session, e *episode) Result {
+	Run: alike(func(s *Session, e *episode) Result {
 		versions, answers := make(map[string]int), 0
 		for _, r := range e.requests {
 			if !r.Class.Lost() {
@@ -51,7 +51,7 @@ var z22Report = Rule{
 	Why:   "it says how long a drain is needed here, and what was cut; else both are guessed",
 	Fix:   "kit writes it to /dev/termination-log, to GAPLESS_REPORT, or to the log",
 	How:   "it is looked for in the report's file, and as JSON in what the service writes",
-	Run: everyStop(func(_ *Session, e *episode) Result {
+	Run: alike(func(_ *Session, e *episode) Result {
 		report, err := reportOf(e.report, e.lines)
 		if err != nil {
 			return fail(nil, "%v", err)

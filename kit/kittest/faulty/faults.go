@@ -190,7 +190,7 @@ func lingers(s *service) int {
 	svc := s.build()
 	svc.OnPhase(func(p kit.Phase) {
 		if p == kit.PhaseDone && os.Getenv("SLOW_START") == "" {
-			time.Sleep(5 * time.Second)
+			time.Sleep(6 * time.Second) // health is served to the end
 		}
 	})
 	return svc.Run(context.Background())

@@ -41,7 +41,7 @@ func Faults() []Fault {
 		{"z11", "Z11", "cuts its WebSockets without a close frame", cutsStreams},
 		{"z12", "Z12", "says SERVING by gRPC health until the end", servingForEver},
 		{"z13", "Z13", "exits with 7 though all went well", exitCode},
-		{"z14", "Z14", "waits for five seconds at the end", lingers},
+		{"z14", "Z14", "waits for six seconds at the end", lingers},
 		{"z15", "Z15", "takes the second SIGTERM for an order to exit at once", secondTerm},
 		{"z16", "Z16", "does not hear SIGTERM while it starts", deafStart},
 		{"z17", "Z17", "goes on taking work while it drains", worksOn},
