@@ -3,7 +3,6 @@ package gates_test
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -20,14 +19,6 @@ import (
 )
 
 func contains(s, part string) bool { return strings.Contains(s, part) }
-
-// soak skips a story that is only told with SOAK=1.
-func soak(t *testing.T) {
-	t.Helper()
-	if os.Getenv("SOAK") == "" {
-		t.Skip("told with SOAK=1")
-	}
-}
 
 // deploy is the demo service in so many pods that a Prometheus scrapes and that drain by themselves, so that the first rollout has the shares
 // that it asks for.
