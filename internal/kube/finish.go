@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/controller"
 	"gapless.dev/gapless/internal/rollout"
 )
 
@@ -156,8 +157,15 @@ func (a *App) sayAtRest(l *look, st *v1alpha1.RolloutStatus) {
 	if err != nil {
 		return // plain values can be encoded
 	}
+	a.unsaid = &unsaid{controller.Seen{Plan: planOf(l), State: a.state, Snapshot: next}, d}
 	st.Engine, a.state = &runtime.RawExtension{Raw: raw}, d.State
 	a.describe(l, st, d.State)
+}
+
+// An unsaid decision was saved before the loop came to it, which therefore has nothing new to say.
+type unsaid struct {
+	seen     controller.Seen
+	decision rollout.Decision
 }
 
 // letGo is what a deleted Rollout still does: a refused template that is held is written back, so that the Deployment can be released.

@@ -221,15 +221,21 @@ func (f *Fleet) begin(key types.NamespacedName) {
 	f.loops[key] = r
 	f.Metrics.Drives(len(f.loops))
 	log := f.Log.With("rollout", key.String())
+	say := func(seen controller.Seen, d rollout.Decision) {
+		log.Info(inWords(d.Message, app.names(app.seen)), "phase", d.State.Phase, "reason", d.Reason, "revision", d.State.Revision)
+		app.say(seen, d)
+		app.tell(ctx, seen, d)
+		f.Metrics.Decided(key.Namespace, key.Name, seen.Plan, seen.State, d, seen.Snapshot.Now, app.names(app.seen))
+		if err := app.Record(ctx, seen, d); err != nil && ctx.Err() == nil {
+			log.Warn(err.Error()) // evidence, and no state: the rollout goes on
+		}
+	}
 	loop := &controller.Loop{
-		Platform: app, Wake: r.wake, Decide: app.decide, Late: wordsLate,
-		Say: func(seen controller.Seen, d rollout.Decision) {
-			log.Info(inWords(d.Message, app.names(app.seen)), "phase", d.State.Phase, "reason", d.Reason, "revision", d.State.Revision)
-			app.say(seen, d)
-			app.tell(ctx, seen, d)
-			f.Metrics.Decided(key.Namespace, key.Name, seen.Plan, seen.State, d, seen.Snapshot.Now, app.names(app.seen))
-			if err := app.Record(ctx, seen, d); err != nil && ctx.Err() == nil {
-				log.Warn(err.Error()) // evidence, and no state: the rollout goes on
+		Platform: app, Wake: r.wake, Decide: app.decide, Late: wordsLate, Say: say,
+		Settled: func() {
+			if last := app.unsaid; last != nil {
+				app.unsaid = nil
+				say(last.seen, last.decision)
 			}
 		},
 		Trouble: func(err error, again time.Duration) {

@@ -59,6 +59,7 @@ type App struct {
 	texts       texts
 	lent        map[string]policyv1.PodDisruptionBudgetSpec // what the user's budgets were set to
 	shown       rollout.Snapshot
+	unsaid      *unsaid
 	seen        *look
 	state       rollout.State
 	proved      bool                     // the guard held a dry run
