@@ -3,6 +3,7 @@
 //
 //	go run ./bench/soak/kubernetes -runs 1               tell them, as root, and write the table
 //	go run ./bench/soak/kubernetes -rows FILE            write the table of rows that were counted before, a line of JSON each
+//	go run ./bench/soak/kubernetes -name routers routers the same for stories of other folders, in a table with a name of its own
 package main
 
 import (
@@ -34,6 +35,7 @@ type row struct {
 	LongestGapMs float64        `json:"longestGapMs"`
 	Losses       map[string]int `json:"losses"`
 	Failed       bool           `json:"failed"`
+	Notes        []string       `json:"notes"`
 }
 
 type cell struct{ table, strategy, service, via, what string }
@@ -43,6 +45,13 @@ type sum struct {
 	runs, clean, failed, requests, lost int
 	worstGapMs                          float64
 	losses                              map[string]int
+	notes                               []string
+}
+
+// loads are how the requests of a table are made.
+var loads = map[string]string{
+	"kubernetes": "300 requests a second; prepared: half on new connections; naive: all on new ones; 30 % POST",
+	"routers":    "300 requests a second through the router, half on new connections and half on kept-alive ones; 30 % POST; each attempted once",
 }
 
 func main() {
@@ -64,8 +73,13 @@ func soak(ctx context.Context) error {
 	runs := flag.Int("runs", 1, "how often all stories are told")
 	version := flag.String("k8s", "", "`version` of Kubernetes (default that of test/cluster)")
 	dir := flag.String("dir", "bench/results", "where the table goes")
+	name := flag.String("name", "kubernetes", "what the table is called")
 	flag.Var(&counted, "rows", "`file` of rows that were counted before; nothing is told then. May be said several times")
 	flag.Parse()
+	stories := flag.Args()
+	if len(stories) == 0 {
+		stories = []string{"habits", "kube", "slow"}
+	}
 
 	var failed error
 	if len(counted) == 0 {
@@ -77,7 +91,7 @@ func soak(ctx context.Context) error {
 		path := filepath.Join(work, "rows")
 		for n := range *runs {
 			fmt.Fprintf(os.Stderr, "%s all stories, %d of %d\n", time.Now().Format(time.TimeOnly), n+1, *runs)
-			cmd := exec.CommandContext(ctx, "test/e2e/run", "habits", "kube", "slow")
+			cmd := exec.CommandContext(ctx, "test/e2e/run", stories...)
 			cmd.Env = append(os.Environ(), "SOAK=1", "GAPLESS_ROWS="+path, "K8S="+*version)
 			cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 			cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -90,11 +104,12 @@ func soak(ctx context.Context) error {
 		return errors.Join(failed, err)
 	}
 	date := time.Now().UTC().Format("2006-01-02")
-	file := filepath.Join(*dir, date+"-kubernetes.md")
+	file := filepath.Join(*dir, date+"-"+*name+".md")
 	if *version != "" {
-		file = filepath.Join(*dir, date+"-kubernetes-"+*version+".md")
+		file = filepath.Join(*dir, date+"-"+*name+"-"+*version+".md")
 	}
-	if err := os.WriteFile(file, []byte(page(date, *version, sums)), 0o644); err != nil {
+	told := fmt.Sprintf("%s. Told by `SOAK=1 test/e2e/run %s`", loads[*name], strings.Join(stories, " "))
+	if err := os.WriteFile(file, []byte(page(date, *version, told, sums)), 0o644); err != nil {
 		return err
 	}
 	fmt.Println("wrote", file)
@@ -142,18 +157,19 @@ func (s *sum) add(r row) {
 	s.requests += r.Requests
 	s.lost += r.Lost
 	s.worstGapMs = max(s.worstGapMs, r.LongestGapMs)
+	s.notes = append(s.notes, r.Notes...)
 	for class, n := range r.Losses {
 		s.losses[class] += n
 	}
 }
 
-func page(date, version string, sums []sum) string {
+func page(date, version, told string, sums []sum) string {
 	var out strings.Builder
 	if version == "" {
 		version = "of test/cluster"
 	}
-	fmt.Fprintf(&out, "# Stories on Kubernetes, %s\n\n%s/%s, %d cores, %s. Kubernetes %s, two nodes, 300 requests a second; prepared: half on new connections; naive: all on new ones; 30 %% POST. Made by `make soak`.\n",
-		date, runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), version)
+	fmt.Fprintf(&out, "# Stories on Kubernetes, %s\n\n%s/%s, %d cores, %s. Kubernetes %s, two nodes. %s, counted by `go run ./bench/soak/kubernetes`.\n",
+		date, runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), version, told)
 	clean, runs, requests, lost := 0, 0, 0, 0
 	for _, s := range sums {
 		clean, runs, requests, lost = clean+s.clean, runs+s.runs, requests+s.requests, lost+s.lost
@@ -163,19 +179,19 @@ func page(date, version string, sums []sum) string {
 	for _, s := range sums {
 		if s.table != table {
 			table = s.table
-			fmt.Fprintf(&out, "\n## %s\n\n| strategy | service | by way of | what happened | runs that lost 0 | requests | lost | longest gap | losses |\n|---|---|---|---|---|---|---|---|---|\n", table)
+			fmt.Fprintf(&out, "\n## %s\n\n| strategy | service | by way of | what happened | runs that lost 0 | requests | lost | longest gap | losses, and what was seen |\n|---|---|---|---|---|---|---|---|---|\n", table)
 		}
 		fmt.Fprintf(&out, "| %s | %s | %s | %s | %d of %d | %d | %d | %.0f ms | %s |\n",
-			s.strategy, s.service, s.via, s.what, s.clean, s.runs, s.requests, s.lost, s.worstGapMs, classes(s.losses))
+			s.strategy, s.service, s.via, s.what, s.clean, s.runs, s.requests, s.lost, s.worstGapMs, strings.Join(append(classes(s.losses), s.notes...), "; "))
 	}
 	return out.String()
 }
 
-func classes(losses map[string]int) string {
+func classes(losses map[string]int) []string {
 	var parts []string
 	for class, n := range losses {
 		parts = append(parts, fmt.Sprintf("%s %d", class, n))
 	}
 	slices.Sort(parts)
-	return strings.Join(parts, ", ")
+	return parts
 }

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/test/e2e/world"
 )
 
@@ -235,15 +236,26 @@ func (e *edge) failures() map[failure]int {
 	return found
 }
 
-// logFailures says them in the order of their names.
-func (e *edge) logFailures() {
+// logFailures says them in the order of their names, and returns those that a route of ours or of the user answered, for the table.
+func (e *edge) logFailures() (notes []string) {
 	e.Helper()
-	var lines []string
+	sums := map[string]int{}
 	for f, n := range e.failures() {
-		lines = append(lines, fmt.Sprintf("%d answers %d, sent to %s, by %s", n, f.Status, f.Version, f.Router))
+		e.Logf("%d answers %d, sent to %s, by %s", n, f.Status, f.Version, f.Router)
+		if f.Router != "" && f.Status != 0 { // 0 is a connection that became a WebSocket
+			version, _, _ := strings.Cut(f.Version, "-story")
+			sums[fmt.Sprintf("answered %d, sent to %s", f.Status, version)] += n
+		}
 	}
-	slices.Sort(lines)
-	for _, l := range lines {
-		e.Log(l)
+	for what, n := range sums {
+		notes = append(notes, fmt.Sprintf("%d %s", n, what))
 	}
+	slices.Sort(notes)
+	return notes
+}
+
+// row adds what a way lost to the table of a soak.
+func (e *edge) row(strategy, service string, w way, what string, t report.Traffic, notes ...string) {
+	e.Helper()
+	e.Row("through "+w.name, strategy, service, fmt.Sprintf("allowEmptyServices=%v", e.empty), what, t, notes...)
 }

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
 	"gapless.dev/gapless/test/e2e/world"
 )
@@ -128,5 +129,10 @@ func TestGRPC_LosesNothing(t *testing.T) {
 	}
 	e.SameAs(before)
 	e.sameRoute(grpcRoute, route)
+	all := len(counted.lost)
+	for _, n := range counted.versions {
+		all += n
+	}
+	e.row("canary", "prepared", grpcRoute, "by a header, then 25 %; 100 calls a second", report.Traffic{Requests: all, Lost: len(counted.lost)})
 	proves(t, grpcRoute.name, toDataPlane, "weights", "header")
 }

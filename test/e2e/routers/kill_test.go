@@ -14,6 +14,7 @@ import (
 
 	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/internal/report"
+	"gapless.dev/gapless/internal/rollout"
 	"gapless.dev/gapless/test/e2e/world"
 )
 
@@ -77,7 +78,7 @@ func TestCandidate_ThatDiesTakesNothingWithIt(t *testing.T) {
 		cells = nil
 		for _, w := range []way{ingressRoute, traefikService, httpRoute} {
 			for _, empty := range []bool{false, true} {
-				for _, how := range []string{"SIGKILL of all", "unready", "vanish"} {
+				for _, how := range []string{"SIGKILL of all", "crash", "unready", "vanish"} {
 					cells = append(cells, struct {
 						way   way
 						empty bool
@@ -110,6 +111,11 @@ func TestCandidate_ThatDiesTakesNothingWithIt(t *testing.T) {
 					e.each(dies, func(p corev1.Pod) {
 						world.Check(t, e.Delete(e.Context(), &p, client.GracePeriodSeconds(0)))
 					})
+				case "crash": // whenever it starts again
+					for e.Rollout().Status.Phase == string(rollout.Shifting) {
+						kill(dies)
+						time.Sleep(300 * time.Millisecond)
+					}
 				default:
 					if n := kill(dies); n == 0 {
 						t.Fatal("nothing was killed")
@@ -117,9 +123,10 @@ func TestCandidate_ThatDiesTakesNothingWithIt(t *testing.T) {
 				}
 				e.Rests("taken back", func(r *v1alpha1.Rollout) bool { return r.Status.Rejected != "" })
 			})
-			e.onlyTheDeadLost(counted)
+			failed := e.onlyTheDeadLost(c.way, counted)
 			e.SameAs(before)
 			e.sameRoute(c.way, route)
+			e.row("canary", "prepared", c.way, "candidate at 25 %: "+c.how, counted, failed...)
 		})
 	}
 }
@@ -136,10 +143,12 @@ func (e *edge) each(version string, f func(corev1.Pod)) {
 	}
 }
 
-// onlyTheDeadLost: whatever was lost was sent to the candidate, and is named. The route as a whole never lacked a backend.
-func (e *edge) onlyTheDeadLost(t report.Traffic) {
+// onlyTheDeadLost: whatever was lost was sent to the candidate, or was its share while its Service was empty, and is named. The route as a
+// whole never lacked a backend.
+func (e *edge) onlyTheDeadLost(w way, t report.Traffic) (notes []string) {
 	e.Helper()
-	e.logFailures()
+	notes = e.logFailures()
+	fallsBack := !e.empty && w.name != httpRoute.name
 	for f, n := range e.failures() {
 		switch {
 		case f.Router == "": // before the route was there
@@ -147,9 +156,12 @@ func (e *edge) onlyTheDeadLost(t report.Traffic) {
 			e.Errorf("%d requests that were sent to stable were answered %d", n, f.Status)
 		case f.Version == "none" && f.Status == http.StatusNotFound:
 			e.Errorf("%d requests found no route", n)
+		case f.Version == "none" && fallsBack:
+			e.Errorf("%d requests were answered %d though stable serves", n, f.Status)
 		}
 	}
 	if share := float64(t.Lost) / float64(t.Requests); share > 0.25 {
 		e.Errorf("%.1f %% were lost", 100*share)
 	}
+	return notes
 }

@@ -82,9 +82,10 @@ func TestMatch_SendsTheCandidateWhatItDescribes(t *testing.T) {
 				e.Rests("2.0.0 is stable", isStable(2))
 			})
 			e.NothingLost(counted)
-			e.logFailures()
+			failed := e.logFailures()
 			e.SameAs(before)
 			e.sameRoute(way, route)
+			e.row("A/B", "prepared", way, "by a header, then by a cookie", counted, failed...)
 			proves(t, way.name, toDataPlane, "header", "cookie")
 		})
 	}
@@ -144,9 +145,10 @@ func TestUsers_StayOnTheirVersion(t *testing.T) {
 				e.Rests("2.0.0 is stable", isStable(2))
 			})
 			e.NothingLost(counted)
-			e.logFailures()
+			failed := e.logFailures()
 			e.SameAs(before)
 			e.sameRoute(way, route)
+			e.row("A/B", "prepared", way, "20, then 50 % of the users, of whom none is moved", counted, failed...)
 			proves(t, way.name, toDataPlane, "users")
 		})
 	}
@@ -187,9 +189,10 @@ func TestMirror_CopiesWhatChangesNothing(t *testing.T) {
 		e.Rests("2.0.0 is stable", isStable(2))
 	})
 	e.NothingLost(counted)
-	e.logFailures()
+	failed := e.logFailures()
 	e.SameAs(before)
 	e.sameRoute(ingressRoute, route)
+	e.row("shadow", "prepared", ingressRoute, "copies of half of the reads", counted, failed...)
 	e.Eventually("the report compares both", 10*time.Second, func() error {
 		evidence, err := kube.EvidenceOf(e.Context(), e.Client, types.NamespacedName{Namespace: e.Namespace, Name: world.Demo})
 		if err != nil {

@@ -106,6 +106,21 @@ spec:
 `,
 		traffic: func(*edge) *v1alpha1.Traffic { return &v1alpha1.Traffic{Ingress: "demo"} },
 	}
+	traefik1 = way{
+		name: "Ingress of Traefik 1.x",
+		objects: `
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: demo
+  annotations: {traefik.ingress.kubernetes.io/service-weights: "demo-api: 100%"}
+spec:
+  ingressClassName: edge
+  rules:
+  - http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: demo-api, port: {number: 80}}}}]}
+`,
+		traffic: func(*edge) *v1alpha1.Traffic { return &v1alpha1.Traffic{Ingress: "demo"} },
+	}
 	nginx = way{
 		name: "Ingress of ingress-nginx",
 		objects: `

@@ -103,29 +103,31 @@ func TestCanary_LosesNothingAndGivesTheShareAskedFor(t *testing.T) {
 			e := newEdge(t, c.empty)
 			e.setUp(c.way, canary("manual", 1, 5, 25, 50, 100), forms[c.form].args...)
 			before, route := e.Theirs(), e.asWritten(c.way)
+			var seen []string
 			counted := e.Watching(e.load(0.5), func(p *probe.Probe) {
 				e.Set("2.0.0")
 				for i, weight := range []int{1, 5, 25, 50, 100} {
 					e.Until(fmt.Sprintf("%d %% stand", weight), func(r *v1alpha1.Rollout) bool {
 						return awaits(r) && r.Status.Step == fmt.Sprintf("%d/5", i+1)
 					})
-					e.sees(p, weight, 4*time.Second)
+					seen = append(seen, e.sees(p, weight, 4*time.Second))
 					e.Order(rollout.Promote)
 				}
 				e.Rests("2.0.0 is stable", isStable(2))
 			})
 			e.NothingLost(counted)
-			e.logFailures()
+			failed := e.logFailures()
 			e.SameAs(before)
 			e.sameRoute(c.way, route)
+			e.row("canary", forms[c.form].name, c.way, "1, 5, 25, 50, 100 %", counted, append(failed, "seen: "+strings.Join(seen, ", ")+" %")...)
 			proves(t, c.way.name, toDataPlane, "weights")
 		})
 	}
 }
 
 // sees compares the share of a version in what was answered in a while with its weight: within 3 points, or within what chance allows of so
-// few.
-func (e *edge) sees(p *probe.Probe, weight int, d time.Duration) {
+// few. It returns the share in percent.
+func (e *edge) sees(p *probe.Probe, weight int, d time.Duration) string {
 	e.Helper()
 	before := p.Traffic().Versions
 	time.Sleep(d)
@@ -144,37 +146,38 @@ func (e *edge) sees(p *probe.Probe, weight int, d time.Duration) {
 	if math.Abs(share-want) > bound {
 		e.Errorf("at %d %% the share was %.1f %%", weight, 100*share)
 	}
+	return fmt.Sprintf("%.1f", 100*share)
 }
 
 func TestBlueGreen_LosesNothing(t *testing.T) {
 	t.Parallel()
-	ways := []way{httpRoute}
+	ways, empties, services := []way{httpRoute}, []bool{true}, forms[1:]
 	if soak {
-		ways = []way{ingressRoute, traefikService, httpRoute, ingress, nginx}
+		ways, empties, services = []way{ingressRoute, traefikService, httpRoute, ingress, nginx}, []bool{false, true}, forms
 	}
 	for _, way := range ways {
-		for i, f := range forms {
-			if !soak && i == 0 {
-				continue
-			}
-			t.Run(way.name+"/"+f.name, func(t *testing.T) {
-				t.Parallel()
-				e := newEdge(t, true)
-				e.setUp(way, world.BlueGreen(), f.args...)
-				before, route := e.Theirs(), e.asWritten(way)
-				counted := e.Probing(e.load(0.5), func() {
-					e.Set("2.0.0")
-					e.Rests("2.0.0 is stable", isStable(2))
+		for _, f := range services {
+			for _, empty := range empties {
+				t.Run(fmt.Sprintf("%s/%s/allowEmptyServices=%v", way.name, f.name, empty), func(t *testing.T) {
+					t.Parallel()
+					e := newEdge(t, empty)
+					e.setUp(way, world.BlueGreen(), f.args...)
+					before, route := e.Theirs(), e.asWritten(way)
+					counted := e.Probing(e.load(0.5), func() {
+						e.Set("2.0.0")
+						e.Rests("2.0.0 is stable", isStable(2))
+					})
+					e.NothingLost(counted)
+					failed := e.logFailures()
+					if counted.Versions["2.0.0"] == 0 {
+						t.Error("2.0.0 never served")
+					}
+					e.SameAs(before)
+					e.sameRoute(way, route)
+					e.row("blue-green", f.name, way, "rollout", counted, failed...)
+					proves(t, way.name, toDataPlane, "blue-green")
 				})
-				e.NothingLost(counted)
-				e.logFailures()
-				if counted.Versions["2.0.0"] == 0 {
-					t.Error("2.0.0 never served")
-				}
-				e.SameAs(before)
-				e.sameRoute(way, route)
-				proves(t, way.name, toDataPlane, "blue-green")
-			})
+			}
 		}
 	}
 }

@@ -164,7 +164,7 @@ func TestStreams_FinishOrSayGoodbye(t *testing.T) {
 				s.wg.Wait()
 			})
 			e.NothingLost(counted)
-			e.logFailures()
+			failed := e.logFailures()
 			t.Logf("%d long answers ended well; protocols %v, connections %v", s.good, counted.Protocols, counted.Connections)
 			for _, end := range s.ends {
 				t.Error(end)
@@ -172,6 +172,8 @@ func TestStreams_FinishOrSayGoodbye(t *testing.T) {
 			if s.good+len(s.ends) != 9 {
 				t.Errorf("%d ended", s.good+len(s.ends))
 			}
+			e.row("canary", "prepared", way, "downloads of 20 s, event streams and WebSockets over three switches", counted,
+				append(failed, fmt.Sprintf("%d of 9 long answers ended well", s.good))...)
 		})
 	}
 }

@@ -48,9 +48,10 @@ func TestAbort_AtEachStep(t *testing.T) {
 					e.Rests("stable again", func(r *v1alpha1.Rollout) bool { return r.Status.Rejected != "" })
 				})
 				e.NothingLost(counted)
-				e.logFailures()
+				failed := e.logFailures()
 				e.SameAs(before)
 				e.sameRoute(way, route)
+				e.row("canary", "prepared", way, fmt.Sprintf("abort at %d %%", []int{25, 50, 100}[step-1]), counted, failed...)
 			})
 		}
 	}
@@ -73,12 +74,13 @@ func TestThirdVersion_StartsOverAndLosesNothing(t *testing.T) {
 				e.Rests("3.0.0 is stable", isStable(3))
 			})
 			e.NothingLost(counted)
-			e.logFailures()
+			failed := e.logFailures()
 			if counted.Versions["2.0.0"] == 0 || counted.Versions["3.0.0"] == 0 {
 				t.Errorf("answers by version: %v", counted.Versions)
 			}
 			e.SameAs(before)
 			e.sameRoute(way, route)
+			e.row("canary", "naive", way, "a third version at 25 %", counted, failed...)
 		})
 	}
 }
@@ -148,9 +150,10 @@ func TestRoute_ThatIsWrittenAnewMidwayIsDividedAgain(t *testing.T) {
 				e.Rests("2.0.0 is stable", isStable(2))
 			})
 			e.NothingLost(counted)
-			e.logFailures()
+			failed := e.logFailures()
 			e.SameAs(before)
 			e.sameRoute(way, route)
+			e.row("canary", "prepared", way, "the route applied anew in three ways", counted, failed...)
 		})
 	}
 }
@@ -198,11 +201,12 @@ func TestEject_MidwayGoesBackToStableFirst(t *testing.T) {
 				})
 			})
 			e.NothingLost(counted)
-			e.logFailures()
+			failed := e.logFailures()
 			if tt.rollout {
 				e.SameAs(before)
 			}
 			e.sameRoute(tt.way, route)
+			e.row("canary", "prepared", tt.way, "eject at 50 %, "+tt.name, counted, failed...)
 		})
 	}
 }
@@ -243,9 +247,10 @@ func TestEject_InAnyPhase(t *testing.T) {
 					})
 				})
 				e.NothingLost(counted)
-				e.logFailures()
+				failed := e.logFailures()
 				e.SameAs(before)
 				e.sameRoute(way, route)
+				e.row("canary", "prepared", way, "the Rollout deleted while "+string(phase), counted, failed...)
 			})
 		}
 	}
@@ -281,10 +286,12 @@ func TestTraefik_ThatIsDownIsWaitedFor(t *testing.T) {
 		e.at("2/2")
 	})
 	e.NothingLost(counted)
+	e.row("canary", "prepared", ingressRoute, "its API out of reach at 25 %, then Traefik down at 50 %, whose requests nobody counts", counted)
 	e.stop() // Traefik itself: what is lost now is not lost by a rollout, so nobody counts
 	e.Order(rollout.Promote)
-	e.Until("it waits for all traffic to arrive", func(r *v1alpha1.Rollout) bool {
-		return r.Status.Phase == string(rollout.Promoting) && strings.Contains(r.Status.Message, "connection refused")
+	// Whether the loop saw the order or that Traefik is gone first, it does not go on.
+	e.Until("it waits and says for whom", func(r *v1alpha1.Rollout) bool {
+		return (r.Status.Phase == string(rollout.Shifting) || r.Status.Phase == string(rollout.Promoting)) && strings.Contains(r.Status.Message, "connection refused")
 	})
 	e.start()
 	e.Rests("2.0.0 is stable", isStable(2))

@@ -21,12 +21,14 @@ type Row struct {
 	Losses   map[string]int `json:"losses,omitempty"`
 	// Failed tells that something else than a request went wrong.
 	Failed bool `json:"failed,omitempty"`
+	// Notes are what else was seen.
+	Notes []string `json:"notes,omitempty"`
 }
 
 var rows sync.Mutex
 
 // Row adds what was counted to the file that GAPLESS_ROWS names, a line of JSON each.
-func (w *World) Row(table, strategy, service, via, what string, t report.Traffic) {
+func (w *World) Row(table, strategy, service, via, what string, t report.Traffic, notes ...string) {
 	w.Helper()
 	path := os.Getenv("GAPLESS_ROWS")
 	if path == "" {
@@ -34,7 +36,7 @@ func (w *World) Row(table, strategy, service, via, what string, t report.Traffic
 	}
 	r := Row{
 		Table: table, Strategy: strategy, Service: service, Via: via, What: what,
-		Requests: t.Requests, Lost: t.Lost, GapMs: t.LongestGap.Duration().Seconds() * 1000, Losses: map[string]int{}, Failed: w.Failed(),
+		Requests: t.Requests, Lost: t.Lost, GapMs: t.LongestGap.Duration().Seconds() * 1000, Losses: map[string]int{}, Failed: w.Failed(), Notes: notes,
 	}
 	for class, n := range t.Losses {
 		r.Losses[string(class)] = n
