@@ -16,8 +16,8 @@ var (
 )
 
 // cells are the rollouts to which something happens. In a soak that is every event at every place of every strategy; the service and the
-// way to it take turns. Else each event happens once, each place of each strategy is visited, and each pair of strategy and service and of
-// strategy and way is met.
+// way to it take turns. Else each place of each strategy is visited by an event that fits it, and each pair of strategy and service and of
+// strategy and way is met; what other stories of this folder tell is left to them.
 func cells() []cell {
 	if soak {
 		return every()
@@ -29,28 +29,23 @@ func cells() []cell {
 		count[strategy]++
 		all = append(all, cell{strategy, services[n%2], vias[n/2%3], at, event})
 	}
-	add("canary", at25, "nothing")
-	add("blue-green", promoting, "nothing")
-	add("rolling", shifting, "nothing")
 	add("canary", preparing, "Service by replace")
-	add("blue-green", preparing, "a stable pod deleted")
+	add("blue-green", preparing, "API server restarted")
+	add("rolling", shifting, "nothing")
 	add("canary", at25, "the old manifest again")
 	add("blue-green", holdingBack, "undo")
 	add("canary", at75, "a node drained")
 	add("blue-green", preview, "strategy by server-side")
-	add("canary", at75, "scaling 3 to 6 to 2")
-	add("blue-green", promoting, "controller killed")
-	add("canary", at75, "API server restarted")
-	add("rolling", shifting, "abort")
 	add("canary", promoting, "a candidate pod deleted")
-	add("blue-green", aborting, "unpaused by apply")
+	add("blue-green", promoting, "controller killed")
+	add("rolling", shifting, "abort")
 	add("canary", finishing, "a third version")
-	add("blue-green", draining, "controller restarted")
+	add("blue-green", aborting, "unpaused by apply")
 	add("canary", aborting, "a stable pod deleted")
-	add("blue-green", preview, "break-glass line")
+	add("blue-green", draining, "controller restarted")
 	add("canary", at75, "eject --force alone")
-	add("canary", at25, "Rollout deleted")
-	add("blue-green", holdingBack, "gapless-system deleted")
+	add("blue-green", preview, "break-glass line")
+	add("rolling", shifting, "a stable pod deleted")
 	return all
 }
 
@@ -78,7 +73,7 @@ var happensToRolling = map[string]bool{
 	"controller killed": true, "controller restarted": true, "Service by apply": true, "Service by server-side": true, "Service by replace": true,
 }
 
-func TestCells_EachEventAndPlaceIsMet(t *testing.T) {
+func TestCells_EachPlaceIsMet(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range cells() {
 		for _, what := range []string{c.strategy + " " + c.service, c.strategy + " " + c.via, c.strategy + " " + c.at} {

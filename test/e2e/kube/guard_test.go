@@ -33,7 +33,7 @@ func TestRollout_NonsenseIsRefusedInWords(t *testing.T) {
 		{`{"targetRef":{"kind":"StatefulSet","name":"db"}}`, "StatefulSet: its pods have identities"},
 		{`{"targetRef":{"kind":"DaemonSet","name":"log"}}`, "DaemonSet: it has one pod a node"},
 		{`{"targetRef":{"kind":"Job","name":"x"}}`, "only a Deployment can be rolled"},
-		{`{"gates":[{"webhook":{"url":"http://x"}}]}`, "gates are not built yet"},
+		{`{"gates":[{"webhook":{"url":"http://x"}}]}`, "they need strategy blueGreen or canary"},
 		{`{"traffic":{"traefik":{"ingressRoute":"x"}}}`, "choose canary or blueGreen"},
 		{`{"drain":"five"}`, "spec.drain"},
 		{`{"strategy":{"blueGreen":{"switch":"never"}}}`, "Unsupported value"},

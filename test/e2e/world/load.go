@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"gapless.dev/gapless/internal/probe"
@@ -77,13 +79,23 @@ func (w *World) CleanSecond(o load.Options) {
 	})
 }
 
-// ports of CleanSecond are below those that the kernel gives to connections.
-const firstPort, lastPort = 12_000, 30_000
+// ports of CleanSecond are below those that the kernel of the test's cluster gives to connections.
+const firstPort, lastPort = 1_100, 10_200
 
 var lastUsed atomic.Int64
 
+// once asks once, from the next port that is free.
 func (w *World) once(address string, at *url.URL, header http.Header) error {
-	port := firstPort + int(lastUsed.Add(1)%(lastPort-firstPort))
+	for range lastPort - firstPort {
+		port := firstPort + int(lastUsed.Add(1)%(lastPort-firstPort))
+		if err := w.onceFrom(port, address, at, header); !errors.Is(err, syscall.EADDRINUSE) {
+			return err
+		}
+	}
+	return errors.New("no port is free")
+}
+
+func (w *World) onceFrom(port int, address string, at *url.URL, header http.Header) error {
 	d := net.Dialer{Timeout: time.Second, LocalAddr: &net.TCPAddr{Port: port}}
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
