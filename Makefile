@@ -65,6 +65,7 @@ soak: ## the full matrices, for hours; writes bench/results/<date>.md
 	$(CLUSTER) install
 	GAPLESS_E2E=1 GOWORK=off go test -C test/cluster -count=1 -timeout 40m ./...
 	go run ./bench/soak/kubernetes -runs $(CLUSTER_SOAK) -k8s "$(K8S)"
+	go run ./bench/soak/kubernetes -name routers -runs $(CLUSTER_SOAK) -k8s "$(K8S)" routers
 	go run ./bench/soak -runs $(SOAK) -schedules $(SCHEDULES)
 
 bench: ## what is fast, as ratios side by side; bench/README.md tells how to read it
