@@ -136,6 +136,10 @@ func (e *edge) sees(p *probe.Probe, weight int, d time.Duration) string {
 	for v, n := range after {
 		all += n - before[v]
 	}
+	if all == 0 {
+		e.Errorf("at %d %% nothing was answered", weight)
+		return "none"
+	}
 	share, want := float64(of)/float64(all), float64(weight)/100
 	// The weights are exact in every round of Traefik's; what is left is where the window begins and ends. 4 standard deviations bound chance.
 	bound := max(0.03, 4*math.Sqrt(want*(1-want)/float64(all)))
