@@ -24,7 +24,7 @@ func wrapped(ctx context.Context, out *strings.Builder, shutdowns int, before []
 		return fmt.Errorf("build the test of wrap: %w\n%s", err, said)
 	}
 	fmt.Fprintf(os.Stderr, "%s wrapped services, %d shutdowns of each\n", time.Now().Format(time.TimeOnly), shutdowns)
-	args := append(before, test, "-test.run=Shutdown", "-test.timeout=24h", "-shutdowns="+strconv.Itoa(shutdowns), "-table="+table)
+	args := append(before, test, "-test.run=Shutdown", "-test.timeout=24h", "-shutdowns="+strconv.Itoa(shutdowns), "-rate=300", "-table="+table)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = "internal/wrap"
 	said, failed := cmd.CombinedOutput()

@@ -72,7 +72,7 @@ func TestCommand_OrphansAreReapedAndEndWithIt(t *testing.T) {
 	for range 5 {
 		w.get("/orphan?s=0")
 	}
-	w.get("/orphan?s=60")
+	w.get("/orphan?s=600")
 	w.until("without zombies", func() bool {
 		running, zombies := children(w.Process.Pid)
 		return len(zombies) == 0 && len(running) == 2 // the service, and the orphan that sleeps
@@ -81,9 +81,23 @@ func TestCommand_OrphansAreReapedAndEndWithIt(t *testing.T) {
 	if code, _ := w.stop(); code != 0 {
 		t.Errorf("exit %d", code)
 	}
-	for _, dir := range running {
-		if text, err := os.ReadFile(filepath.Join(dir, "stat")); err == nil && !strings.Contains(string(text), ") Z ") {
-			t.Errorf("%s outlived the wrapper: %s", dir, text)
+	untilGone(t, running)
+}
+
+// untilGone waits until none of the processes runs. What was killed is so once the system has got round to it; what was not, sleeps for longer
+// than this waits.
+func untilGone(t *testing.T, processes []string) {
+	t.Helper()
+	for _, dir := range processes {
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			text, err := os.ReadFile(filepath.Join(dir, "stat"))
+			if err != nil || strings.Contains(string(text), ") Z ") {
+				break
+			}
+			if time.Now().After(end) {
+				t.Errorf("outlived the wrapper: %s", text)
+				break
+			}
 		}
 	}
 }
@@ -125,24 +139,29 @@ func TestSignals_ArePassedOnAndTheLastOneWaits(t *testing.T) {
 func TestStop_OfACommandThatDoesNotEnd(t *testing.T) {
 	t.Parallel()
 	ignores := append([]string{"/bin/sh", "-c", `trap "" TERM; exec "$@"`, "sh"}, python(t)...)
+	long := kit.Budget{Grace: 2 * time.Minute, Drain: time.Second, Close: time.Second, Margin: 2 * time.Second}
+	hasty := kit.Budget{Grace: 6 * time.Second, Drain: time.Second, Close: 100 * time.Millisecond, Margin: 2 * time.Second}
 	for name, c := range map[string]struct {
 		command, flags []string
-		within         time.Duration // after the signal
+		budget         kit.Budget
+		least, most    time.Duration // that it waits for the command's end
 	}{
-		"it ignores the signal: it gets the time for closing": {command: ignores, within: 4 * time.Second},
-		"it hears the signal: it gets what is left":           {command: service("deaf"), within: 30 * time.Second},
-		"or what it was given":                                {command: service("deaf"), flags: []string{"--stop-within", "500ms"}, within: 3500 * time.Millisecond},
+		"it ignores the signal: it gets the time for closing": {ignores, nil, long, time.Second, time.Minute},
+		"it hears the signal: it gets what is left":           {service("deaf"), nil, hasty, time.Second, time.Minute},
+		"or what it was given":                                {service("deaf"), []string{"--stop-within", "500ms"}, long, 500 * time.Millisecond, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := start(t, setup{command: c.command, flags: c.flags}).ready()
-			began := time.Now()
+			w := start(t, setup{command: c.command, flags: c.flags, budget: c.budget}).ready()
+			running, _ := children(w.Process.Pid)
 			code, report := w.stop()
-			if code != 0 || len(report.Closed) != 1 || !strings.Contains(report.Closed[0].Error, "was killed") {
-				t.Errorf("exit %d, %+v", code, report.Closed)
+			// On a machine that is late at the very end of the time, kit gives up waiting before the kill is seen.
+			if code != 0 || len(report.Closed) != 1 || !strings.Contains(report.Closed[0].Error, "was killed") && !strings.Contains(report.Closed[0].Error, "no answer in time") {
+				t.Fatalf("exit %d, %+v", code, report.Closed)
 			}
-			if took := time.Since(began); took > c.within {
-				t.Errorf("took %v", took)
+			untilGone(t, running)
+			if took := time.Duration(report.Closed[0].TookMs) * time.Millisecond; took < c.least || took > c.most {
+				t.Errorf("it waited %v, and it is to be %v to %v", took, c.least, c.most)
 			}
 		})
 	}
@@ -189,11 +208,7 @@ func TestStop_ASecondInterruptEndsItAtOnce(t *testing.T) {
 	if code, _ := w.wait(); code != 130 {
 		t.Errorf("exit %d", code)
 	}
-	for _, dir := range running {
-		if _, err := os.Stat(dir); err == nil {
-			t.Errorf("%s is left", dir)
-		}
-	}
+	untilGone(t, running)
 }
 
 func TestReady_ByPathCommandAndFile(t *testing.T) {

@@ -36,15 +36,16 @@ func ignores(pid int, sig syscall.Signal) bool {
 	return found && err == nil && mask&(1<<(uint(sig)-1)) != 0
 }
 
-// killAll kills what is left of a session, and orphans that left it, and waits until they are gone.
+// killAll kills what is left of a session, and orphans that left it, and waits until they are gone. Even where the time is over before
+// they are, each was told.
 func (n *nursery) killAll(session int) {
-	for end := time.Now().Add(noticed); time.Now().Before(end); time.Sleep(look) {
+	for end := time.Now().Add(noticed); ; time.Sleep(look) {
 		left := rest(session)
-		if len(left) == 0 {
-			return
-		}
 		for _, p := range left {
 			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+		if len(left) == 0 || time.Now().After(end) {
+			return
 		}
 	}
 }

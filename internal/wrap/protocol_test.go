@@ -237,12 +237,13 @@ func (w *wrapped) openSocket(path string) net.Conn {
 
 func TestDrain_IsAnnouncedOnEveryAnswerFromItsMiddleOn(t *testing.T) {
 	t.Parallel()
-	w := start(t, setup{command: service("plain")}).ready()
+	w := start(t, setup{command: service("plain"), budget: patient}).ready()
 	if res, _ := w.get("/"); res.Close != true { // asked for by our own client
 		t.Error("no Connection: close for a client that asks for it")
 	}
-	stopped := time.Now()
 	w.signal(syscall.SIGTERM)
+	w.until("draining", func() bool { return w.code(w.health, "/readyz") == http.StatusServiceUnavailable })
+	stopped := time.Now() // at the latest
 	kept := &http.Client{Transport: &http.Transport{}}
 	for told := 0; told < 5; {
 		before := time.Now()
@@ -254,11 +255,11 @@ func TestDrain_IsAnnouncedOnEveryAnswerFromItsMiddleOn(t *testing.T) {
 		res.Body.Close()
 		if res.Close {
 			told++
-		} else if before.Sub(stopped) > 600*time.Millisecond {
+		} else if before.Sub(stopped) > patient.Drain/2 {
 			t.Errorf("%v after the signal an answer does not announce the end", before.Sub(stopped))
 		}
 	}
-	time.Sleep(time.Until(stopped.Add(short.Drain/2 + 50*time.Millisecond)))
+	time.Sleep(time.Until(stopped.Add(patient.Drain / 2)))
 	res, err := kept.Get(w.url("/hints")) // an informational answer comes first
 	if err != nil {
 		t.Fatal(err)

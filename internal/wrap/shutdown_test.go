@@ -22,6 +22,7 @@ import (
 
 var (
 	shutdowns = flag.Int("shutdowns", 1, "how often each kind of service is stopped under load")
+	rate      = flag.Float64("rate", 100, "requests a second to a service that is stopped")
 	tableFile = flag.String("table", "", "file to add a row a kind to")
 )
 
@@ -56,8 +57,11 @@ var kinds = []kind{
 	{name: "Python, outlives the grace period", post: 0.2, outlives: 7, setup: func(t *testing.T) setup { return setup{command: python(t)} }},
 }
 
-// patient has enough time for requests in flight on a machine that has little.
-var patient = kit.Budget{Grace: 12 * time.Second, Drain: time.Second, Close: time.Second, Margin: 2 * time.Second}
+// patient has enough time for requests in flight on a machine that has little; leisurely has more than that, where nothing is to be cut.
+var (
+	patient   = kit.Budget{Grace: 12 * time.Second, Drain: time.Second, Close: time.Second, Margin: 2 * time.Second}
+	leisurely = kit.Budget{Grace: time.Minute, Drain: time.Second, Close: time.Second, Margin: 2 * time.Second}
+)
 
 // An outcome is what became of a kind's shutdowns.
 type outcome struct {
@@ -67,6 +71,9 @@ type outcome struct {
 	// crossed are requests over HTTP/2 that met a GOAWAY on their way: net/http names in it the last request that it has taken, and a client
 	// knows by that number that it may send a later one again. Our client does not.
 	crossed int
+
+	wrong []string      // what was not as it should be
+	late  time.Duration // how late this machine itself was at the worst
 }
 
 // Wrapped services lose nothing when they are stopped under load, whatever they do with the signal. Clients come for the whole drain:
@@ -80,7 +87,7 @@ func TestShutdown_UnderLoadLosesNothing(t *testing.T) {
 			s := k.setup(t)
 			var sum outcome
 			for range *shutdowns {
-				sum.add(shutdown(t, s, k))
+				sum.add(inTime(t, s, k))
 			}
 			t.Logf("%d of %d clean: %d of %d requests lost; %d were to be cut, %d were reported; %d met a GOAWAY", sum.clean, sum.shutdowns, sum.lost, sum.requests, sum.expected, sum.cut, sum.crossed)
 			row(t, k.name, sum)
@@ -101,22 +108,48 @@ func (o *outcome) add(more outcome) {
 	o.crossed += more.crossed
 }
 
+// tooLate is when this machine says little of who lost a request: ours may have been sent after the drain's end.
+const tooLate = 200 * time.Millisecond
+
+// inTime stops the service. What was not clean while this machine was too late itself is done once more, a few times; not in a soak, whose table
+// shows all.
+func inTime(t *testing.T, s setup, k kind) outcome {
+	t.Helper()
+	for try := 1; ; try++ {
+		o := shutdown(t, s, k)
+		if o.clean == 1 || o.late < tooLate || *shutdowns > 1 || try == 5 {
+			for _, what := range o.wrong {
+				t.Errorf("%s (this machine was up to %v late)", what, o.late)
+			}
+			return o
+		}
+		t.Logf("this machine was up to %v late: once more; %s", o.late, strings.Join(o.wrong, "; "))
+	}
+}
+
 // shutdown starts the service, loads it, stops it, and counts.
 func shutdown(t *testing.T, s setup, k kind) outcome {
-	s.budget = patient
+	s.budget = leisurely
+	if k.outlives > 0 {
+		s.budget = patient
+	}
 	w := start(t, s).ready()
 	o := outcome{shutdowns: 1, expected: k.outlives}
+	complain := func(format string, args ...any) { o.wrong = append(o.wrong, fmt.Sprintf(format, args...)) }
 	var slow sync.WaitGroup
 	for range k.outlives {
 		slow.Go(func() { w.askTooMuch(t) })
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
+	watching, seen := context.WithCancel(t.Context())
+	defer seen()
+	late := lateness(watching)
 	loaded := make(chan struct{})
 	var lost []load.Result
 	go func() {
 		defer close(loaded)
-		err := load.Run(ctx, load.Options{URL: w.url("/"), Rate: 300, New: 0.5, Post: k.post, H2: k.h2, Timeout: 10 * time.Second}, func(r load.Result) {
+		err := load.Run(ctx, load.Options{URL: w.url("/"), Rate: *rate, New: 0.5, Post: k.post, H2: k.h2, Timeout: 10 * time.Second}, func(r load.Result) {
 			o.requests++
 			switch {
 			case r.Class == load.Unprocessed:
@@ -132,21 +165,23 @@ func shutdown(t *testing.T, s setup, k kind) outcome {
 	time.Sleep(time.Second)
 	signalled := time.Now()
 	w.signal(syscall.SIGTERM)
-	time.Sleep(time.Until(signalled.Add(patient.Drain)))
+	time.Sleep(time.Until(signalled.Add(s.budget.Drain)))
 	stop()
 	<-loaded
 	slow.Wait()
 	code, report := w.wait()
+	seen()
+	o.late = (<-late).Round(time.Millisecond)
 	o.lost, o.cut = len(lost), int(report.Cut.Requests)
 	for _, r := range lost {
-		t.Errorf("%s %s, %s after the signal: %s %s", r.Proto, r.Method, r.Scheduled.Sub(signalled).Round(time.Millisecond), r.Class, r.Err)
+		complain("%s %s, %s after the signal: %s %s", r.Proto, r.Method, r.Scheduled.Sub(signalled).Round(time.Millisecond), r.Class, r.Err)
 	}
 	want := 0
 	if k.outlives > 0 {
 		want = 3
 	}
 	if code != want || o.cut != o.expected || report.Cut.Hijacked != 0 {
-		t.Errorf("exit %d, want %d; cut %+v, want %d requests", code, want, report.Cut, o.expected)
+		complain("exit %d, want %d; cut %+v, want %d requests", code, want, report.Cut, o.expected)
 	}
 	if c, err := net.Dial("tcp", w.addr); err == nil {
 		c.Close()
@@ -156,6 +191,27 @@ func shutdown(t *testing.T, s setup, k kind) outcome {
 		o.clean = 1
 	}
 	return o
+}
+
+// lateness tells, once the context has ended, how late this machine was at the worst until then.
+func lateness(ctx context.Context) <-chan time.Duration {
+	const every = 10 * time.Millisecond
+	worst := make(chan time.Duration, 1)
+	go func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		var most time.Duration
+		for last := time.Now(); ; last = time.Now() {
+			select {
+			case <-tick.C:
+				most = max(most, time.Since(last)-every)
+			case <-ctx.Done():
+				worst <- most
+				return
+			}
+		}
+	}()
+	return worst
 }
 
 // askTooMuch asks for what takes longer than the grace period, and must not get it.

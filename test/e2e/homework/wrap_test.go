@@ -3,6 +3,7 @@ package homework
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -21,6 +22,8 @@ import (
 	"gapless.dev/gapless/test/e2e/world"
 	"gapless.dev/kit/load"
 )
+
+var rolls = flag.Int("rolls", 0, "how often each example is rolled; default once, in a soak 20 times")
 
 // A rolled is an example, deployed by its own manifest, whose image is then set to another.
 type rolled struct {
@@ -49,9 +52,12 @@ func TestRolling_WrappedServicesAndKitLoseNothing(t *testing.T) {
 		rate, times = 300, 20
 		all = append(all, rolled{example: "python", image: "python", command: python, post: 0.2, loses: true})
 	}
+	if *rolls > 0 {
+		times = *rolls
+	}
 	for _, r := range all {
 		t.Run(r.example, func(t *testing.T) {
-			if times == 1 {
+			if os.Getenv("SOAK") == "" {
 				t.Parallel()
 			}
 			if !slices.Contains(strings.Fields(os.Getenv("E2E_IMAGES")), r.image+":1.0.0") {
@@ -65,6 +71,19 @@ func TestRolling_WrappedServicesAndKitLoseNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// name is what a table says of it.
+func (r rolled) name() string {
+	switch {
+	case r.loses:
+		return r.example + ", bare"
+	case r.gapless != nil:
+		return r.image + ", wrapped by a sidecar"
+	case r.command != nil:
+		return r.example + ", wrapped"
+	}
+	return r.example + ", with kit"
 }
 
 // deploy creates what the example's manifest says, and waits until all pods serve.
@@ -124,6 +143,7 @@ func (r rolled) roll(w *world.World, rate float64, tag string) {
 		world.Check(w.T, w.Patch(w.Context(), r.deployment(w), client.RawPatch(types.JSONPatchType, []byte(patch))))
 		r.whole(w, tag)
 	})
+	w.Row("homework", "rolling, nobody drives", r.name(), world.ClusterIP, "kubectl set image", counted)
 	switch {
 	case !r.loses:
 		w.NothingLost(counted)
