@@ -56,21 +56,45 @@ func soak(ctx context.Context) error {
 	runs := flag.Int("runs", 20, "runs of each strategy and service")
 	rate := flag.Int("rate", 300, "requests a second")
 	schedules := flag.Int("schedules", 2_000_000, "schedules of the engine's simulator; 0 skips it")
+	fuzz := flag.Duration("fuzz", 10*time.Minute, "how long each fuzz test looks for what falls; 0 skips them")
+	only := flag.String("only", "demo,wrapped,fuzz,engine", "the `parts` to run, with commas")
+	name := flag.String("name", "", "what the table is called besides its date")
+	parallel := flag.Int("parallel", 1, "kinds of wrapped services that are stopped side by side; each has its own load")
 	before := flag.String("before", "", "`command` to put before each demo, such as one that waits for its turn on a machine that others measure on")
 	dir := flag.String("dir", "bench/results", "where the table goes")
 	flag.Parse()
 
 	var out strings.Builder
 	date := time.Now().UTC().Format("2006-01-02")
-	fmt.Fprintf(&out, "# Soak of %s\n\n%s/%s, %d cores, %s. Made by `make soak SOAK=%d SCHEDULES=%d`.\n",
-		date, runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), *runs, *schedules)
+	fmt.Fprintf(&out, "# Soak of %s\n\n%s/%s, %d cores, %s. Made by `go run ./bench/soak%s`.\n",
+		date, runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), said())
 
-	rows, demoErr := demos(ctx, *runs, *rate, strings.Fields(*before))
-	writeRows(&out, rows, *rate)
-	wrapErr := wrapped(ctx, &out, *runs, strings.Fields(*before))
-	simErr := simulate(ctx, &out, *schedules)
+	first := strings.Fields(*before)
+	var failed error
+	for _, part := range strings.Split(*only, ",") {
+		var err error
+		switch part {
+		case "demo":
+			var rows []row
+			rows, err = demos(ctx, *runs, *rate, first)
+			writeRows(&out, rows, *rate)
+			err = errors.Join(err, lostAny(rows))
+		case "wrapped":
+			err = wrapped(ctx, &out, *runs, *parallel, first)
+		case "fuzz":
+			err = fuzzed(ctx, &out, *fuzz)
+		case "engine":
+			err = simulate(ctx, &out, *schedules)
+		default:
+			return fmt.Errorf("-only %s: there is no part %q; give some of demo, wrapped, fuzz and engine", *only, part)
+		}
+		failed = errors.Join(failed, err)
+	}
 
 	file := filepath.Join(*dir, date+".md")
+	if *name != "" {
+		file = filepath.Join(*dir, date+"-"+*name+".md")
+	}
 	if err := os.MkdirAll(*dir, 0o755); err != nil {
 		return err
 	}
@@ -78,7 +102,17 @@ func soak(ctx context.Context) error {
 		return err
 	}
 	fmt.Println("wrote", file)
-	return errors.Join(demoErr, wrapErr, simErr, lostAny(rows))
+	return failed
+}
+
+// said are the flags that differ from their defaults, as they were said; not those that are of this machine alone.
+func said() (words string) {
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name != "before" && f.Name != "dir" {
+			words += " -" + f.Name + " " + f.Value.String()
+		}
+	})
+	return words
 }
 
 // demos runs the demo over and over, one after the other: two loads at once would measure each other.

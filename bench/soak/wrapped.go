@@ -13,7 +13,7 @@ import (
 
 // wrapped stops each kind of wrapped service as often as asked, under load. The test itself adds a row a kind, and fails when one lost
 // a request.
-func wrapped(ctx context.Context, out *strings.Builder, shutdowns int, before []string) error {
+func wrapped(ctx context.Context, out *strings.Builder, shutdowns, parallel int, before []string) error {
 	dir, err := os.MkdirTemp("", "soak-")
 	if err != nil {
 		return err
@@ -24,7 +24,7 @@ func wrapped(ctx context.Context, out *strings.Builder, shutdowns int, before []
 		return fmt.Errorf("build the test of wrap: %w\n%s", err, said)
 	}
 	fmt.Fprintf(os.Stderr, "%s wrapped services, %d shutdowns of each\n", time.Now().Format(time.TimeOnly), shutdowns)
-	args := append(before, test, "-test.run=Shutdown", "-test.timeout=24h", "-shutdowns="+strconv.Itoa(shutdowns), "-rate=300", "-table="+table)
+	args := append(before, test, "-test.run=Shutdown", "-test.timeout=24h", "-shutdowns="+strconv.Itoa(shutdowns), "-rate=300", "-test.parallel="+strconv.Itoa(parallel), "-table="+table)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = "internal/wrap"
 	said, failed := cmd.CombinedOutput()

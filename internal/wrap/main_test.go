@@ -54,6 +54,7 @@ type setup struct {
 	command []string
 	env     []string
 	budget  kit.Budget // default short
+	bare    bool       // nothing wraps the command: it listens on PORT itself, and hears of the budget
 }
 
 // short is a budget for tests: a drain of 1 s, 2 s for requests in flight.
@@ -87,6 +88,10 @@ func start(t *testing.T, s setup) *wrapped {
 		words[i] = strings.ReplaceAll(words[i], "{fixed}", ports[2])
 	}
 	w.Cmd = exec.Command(os.Args[0], words...)
+	if s.bare {
+		w.Cmd = exec.Command(s.command[0], s.command[1:]...)
+		s.env = append(s.env, "PORT={listen}")
+	}
 	w.Env = append(os.Environ(), "WRAP_TEST=wrap", "GAPLESS_VERSION=1.2.3", "GAPLESS_HEALTH="+w.health, "GAPLESS_REPORT="+w.file("report"),
 		"GAPLESS_GRACE="+s.budget.Grace.String(), "GAPLESS_DRAIN="+s.budget.Drain.String())
 	for _, entry := range s.env {

@@ -2,6 +2,7 @@ package wrap_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"gapless.dev/kit"
 )
 
 // serve is a naive service: it listens on PORT and knows nothing of being replaced. Name is what is odd about it.
@@ -34,6 +37,12 @@ func serve(name string) {
 			}
 			next.ServeHTTP(w, r)
 		})
+	case "kit": // it needs no wrapper
+		srv.Addr = addr
+		svc := kit.New()
+		svc.HTTP("http", srv)
+		svc.Health(os.Getenv("GAPLESS_HEALTH"))
+		os.Exit(svc.Run(context.Background()))
 	case "never": // it listens never
 		select {}
 	case "deaf": // it hears SIGTERM and does nothing

@@ -54,6 +54,7 @@ var kinds = []kind{
 	}},
 	{name: "Go, closes its listener and connections at once", post: 0.2, setup: func(*testing.T) setup { return setup{command: service("closes")} }},
 	{name: "Go, naive, over HTTP/2 without TLS", post: 0.2, h2: 1, setup: func(*testing.T) setup { return setup{command: service("plain")} }},
+	{name: "Go with kit, not wrapped", post: 0.2, setup: func(*testing.T) setup { return setup{command: service("kit"), bare: true} }},
 	{name: "Python, outlives the grace period", post: 0.2, outlives: 7, setup: func(t *testing.T) setup { return setup{command: python(t)} }},
 }
 
@@ -81,9 +82,7 @@ type outcome struct {
 func TestShutdown_UnderLoadLosesNothing(t *testing.T) {
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
-			if *shutdowns == 1 {
-				t.Parallel()
-			}
+			t.Parallel()
 			s := k.setup(t)
 			var sum outcome
 			for range *shutdowns {
