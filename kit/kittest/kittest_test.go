@@ -65,11 +65,14 @@ func TestConform_AServiceWithKitKeepsEveryRule(t *testing.T) {
 	t.Parallel()
 	good := target(t, "good")
 	good.Declared.Brief, good.Declared.Stops = false, 2
-	for _, r := range judged(t, good).Results {
-		if r.Status != Pass {
-			t.Errorf("%s: %s: %s\n  %s", r.ID, r.Status, r.Why, strings.Join(r.Evidence, "\n  "))
+	judgedInTime(t, good, nil, func(j Judgement) (wrong []string) {
+		for _, r := range j.Results {
+			if r.Status != Pass {
+				wrong = append(wrong, fmt.Sprintf("%s: %s: %s\n  %s", r.ID, r.Status, r.Why, strings.Join(r.Evidence, "\n  ")))
+			}
 		}
-	}
+		return wrong
+	})
 }
 
 func TestConform_TheSwapAloneKeepsEveryRule(t *testing.T) {
