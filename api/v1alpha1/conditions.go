@@ -18,13 +18,14 @@ const (
 
 // The reasons of Adopted and Guarded.
 const (
-	ReasonAdopted        = "Adopted"
-	ReasonTargetNotFound = "TargetNotFound"
-	ReasonTargetTaken    = "TargetTaken"
-	ReasonTargetOwned    = "TargetOwned"
-	ReasonServiceMissing = "ServiceMissing"
-	ReasonServiceShared  = "ServiceShared"
-	ReasonEjecting       = "Ejecting"
+	ReasonAdopted         = "Adopted"
+	ReasonTargetNotFound  = "TargetNotFound"
+	ReasonTargetTaken     = "TargetTaken"
+	ReasonTargetOwned     = "TargetOwned"
+	ReasonServiceMissing  = "ServiceMissing"
+	ReasonServiceShared   = "ServiceShared"
+	ReasonEjecting        = "Ejecting"
+	ReasonAnotherStrategy = "AnotherStrategy"
 
 	ReasonRouteMissing        = "RouteMissing"
 	ReasonRouterNotInstalled  = "RouterNotInstalled"
@@ -52,6 +53,7 @@ var Conditions = []ConditionDoc{
 	{ConditionAdopted, "False", ReasonTargetNotFound, "there is no such Deployment in the namespace"},
 	{ConditionAdopted, "False", ReasonTargetTaken, "an older Rollout rolls the same Deployment; delete one of the two"},
 	{ConditionAdopted, "False", ReasonTargetOwned, "the Deployment is owned by another controller, which would write over what we write; roll it by that one"},
+	{ConditionAdopted, "False", ReasonAnotherStrategy, "spec.strategy is recreate or rolling, which Kubernetes carries out by the Deployment's own strategy, and that is the other one; change one of the two"},
 	{ConditionAdopted, "False", ReasonServiceMissing, "a Service that is named in spec.services does not exist or does not select the Deployment's pods"},
 	{ConditionAdopted, "False", ReasonServiceShared, "one of the Services leads to the pods of another Rollout too; a pin would cut them off"},
 	{ConditionAdopted, "False", ReasonRouteMissing, "the route object that spec.traffic names does not exist"},

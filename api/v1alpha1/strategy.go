@@ -8,10 +8,10 @@ import (
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.recreate), has(self.rolling), has(self.blueGreen), has(self.canary)].filter(x, x).size() == 1",message="spec.strategy: give exactly one of recreate, rolling, blueGreen and canary"
 type Strategy struct {
-	// Recreate stops stable, then starts the candidate. Nothing serves in between.
+	// Recreate stops stable, then starts the candidate. Nothing serves in between. The Deployment's own strategy has to be Recreate, too.
 	// +optional
 	Recreate *Recreate `json:"recreate,omitempty"`
-	// Rolling replaces pods a few at a time.
+	// Rolling replaces pods a few at a time. The Deployment's own strategy has to be RollingUpdate, as it is by default.
 	// +optional
 	Rolling *Rolling `json:"rolling,omitempty"`
 	// BlueGreen brings up a whole candidate beside stable and switches all traffic at once.

@@ -46,6 +46,9 @@ func TestLosses(t *testing.T) {
 				w := world.New(t)
 				w.Deploy(s.args...)
 				if way.strategy != nil {
+					if way.strategy.Recreate != nil {
+						w.PatchDeployment(`[{"op":"replace","path":"/spec/strategy","value":{"type":"Recreate"}}]`)
+					}
 					w.Adopt(way.strategy)
 					w.Set("1.5.0") // pods that drain from birth; the first rollout after adoption is a story of its own
 					stable(w, "1.5.0")

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -32,6 +33,23 @@ func managed(l *look) string {
 		return v1alpha1.ManagedByPause
 	}
 	return v1alpha1.ManagedByPolicy
+}
+
+// contradicts says how spec.strategy and the Deployment's own are at odds where Kubernetes goes by the latter; else it is empty.
+func (l *look) contradicts() string {
+	asked, own := askedFor(l), l.userStrategy().Type
+	want := appsv1.RollingUpdateDeploymentStrategyType
+	if asked == rollout.Recreate {
+		want = appsv1.RecreateDeploymentStrategyType
+	}
+	if own == "" {
+		own = appsv1.RollingUpdateDeploymentStrategyType
+	}
+	if !native(asked) || own == want {
+		return ""
+	}
+	return fmt.Sprintf("spec.strategy.%s: Kubernetes carries it out by the strategy of Deployment %s, which is %s; set its spec.strategy.type to %s, or choose another strategy",
+		asked, l.deploy.GetName(), own, want)
 }
 
 func pausedNow(deploy *unstructured.Unstructured) bool {
@@ -68,6 +86,9 @@ func (a *App) adopt(ctx context.Context, l *look) error {
 	}
 	if err := a.routable(ctx, l); err != nil {
 		return err
+	}
+	if text := l.contradicts(); text != "" && !a.inHand(l) {
+		return a.refuse(ctx, l, v1alpha1.ReasonAnotherStrategy, "%s", text)
 	}
 	if err := a.strangers(ctx, l); err != nil {
 		return err

@@ -117,11 +117,15 @@ func (a *App) dismiss(ctx context.Context, s *corev1.Service) error {
 // unmark forgets what was kept, and takes the finalizer off.
 func (a *App) unmark(ctx context.Context, l *look) error {
 	if l.rollout.Status.Kept != nil {
+		var rest *unsaid
 		if err := a.status(ctx, l, func(st *v1alpha1.RolloutStatus) {
 			st.Kept, st.BreakGlass = nil, ""
-			a.sayAtRest(l, st)
+			rest = a.sayAtRest(l, st)
 		}); err != nil {
 			return err
+		}
+		if rest != nil {
+			a.state, a.unsaid = rest.decision.State, rest
 		}
 	}
 	if !controllerutil.ContainsFinalizer(l.rollout, v1alpha1.Finalizer) {
@@ -145,21 +149,22 @@ func (a *App) unmark(ctx context.Context, l *look) error {
 	return nil
 }
 
-// sayAtRest puts into the last status of a revision what the engine will say at the next look, which then has nothing to save.
-func (a *App) sayAtRest(l *look, st *v1alpha1.RolloutStatus) {
+// sayAtRest puts into the last status of a revision what the engine will say at the next look, which then has nothing to save. It returns nil
+// where the next look has more to do than to say something.
+func (a *App) sayAtRest(l *look, st *v1alpha1.RolloutStatus) *unsaid {
 	next := a.shown
 	next.Taken = false
 	d := a.decide(planOf(l), a.state, next)
 	if len(d.Actions) > 0 || !reflect.DeepEqual(d.State.Essence(), a.state.Essence()) {
-		return
+		return nil
 	}
 	raw, err := json.Marshal(d.State)
 	if err != nil {
-		return // plain values can be encoded
+		return nil // plain values can be encoded
 	}
-	a.unsaid = &unsaid{controller.Seen{Plan: planOf(l), State: a.state, Snapshot: next}, d}
-	st.Engine, a.state = &runtime.RawExtension{Raw: raw}, d.State
+	st.Engine = &runtime.RawExtension{Raw: raw}
 	a.describe(l, st, d.State)
+	return &unsaid{controller.Seen{Plan: planOf(l), State: a.state, Snapshot: next}, d}
 }
 
 // An unsaid decision was saved before the loop came to it, which therefore has nothing new to say.

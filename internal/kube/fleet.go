@@ -220,45 +220,62 @@ func (f *Fleet) begin(key types.NamespacedName) {
 	}
 	f.loops[key] = r
 	f.Metrics.Drives(len(f.loops))
-	log := f.Log.With("rollout", key.String())
-	say := func(seen controller.Seen, d rollout.Decision) {
-		log.Info(inWords(d.Message, app.names(app.seen)), "phase", d.State.Phase, "reason", d.Reason, "revision", d.State.Revision)
-		app.say(seen, d)
-		app.tell(ctx, seen, d)
-		f.Metrics.Decided(key.Namespace, key.Name, seen.Plan, seen.State, d, seen.Snapshot.Now, app.names(app.seen))
-		if err := app.Record(ctx, seen, d); err != nil && ctx.Err() == nil {
-			log.Warn(err.Error()) // evidence, and no state: the rollout goes on
-		}
-	}
-	loop := &controller.Loop{
-		Platform: app, Wake: r.wake, Decide: app.decide, Late: wordsLate, Say: say,
-		Settled: func() {
-			if last := app.unsaid; last != nil {
-				app.unsaid = nil
-				say(last.seen, last.decision)
-			}
-		},
-		Trouble: func(err error, again time.Duration) {
-			switch {
-			case errors.Is(err, ErrGone):
-			case apierrors.IsConflict(err):
-				log.Debug(err.Error(), "again", again) // somebody wrote meanwhile: the next look sees it
-			default:
-				f.Metrics.Erred(key.Namespace, key.Name)
-				log.Warn(err.Error(), "again", again)
-			}
-		},
-	}
+	loop := f.loopOf(ctx, app, r.wake)
 	f.wg.Go(func() {
 		defer app.notes.Wait()
 		defer app.Gates.Close()
 		_ = loop.Run(ctx) // its error is that ctx ended
 		last, done := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
 		defer done()
+		f.sayUnsaid(last, app)
 		if err := app.Flush(last); err != nil {
-			log.Warn(err.Error())
+			f.log(app).Warn(err.Error())
 		}
 	})
+}
+
+func (f *Fleet) log(app *App) *slog.Logger { return f.Log.With("rollout", app.Key.String()) }
+
+// loopOf drives an app and says what it decides.
+func (f *Fleet) loopOf(ctx context.Context, app *App, wake <-chan struct{}) *controller.Loop {
+	return &controller.Loop{
+		Platform: app, Wake: wake, Late: wordsLate,
+		Say: func(seen controller.Seen, d rollout.Decision) { f.say(ctx, app, seen, d) },
+		Decide: func(plan rollout.Plan, state rollout.State, seen rollout.Snapshot) rollout.Decision {
+			f.sayUnsaid(ctx, app) // before anything that comes after it
+			return app.decide(plan, state, seen)
+		},
+		Trouble: func(err error, again time.Duration) {
+			switch {
+			case errors.Is(err, ErrGone):
+			case apierrors.IsConflict(err):
+				f.log(app).Debug(err.Error(), "again", again) // somebody wrote meanwhile: the next look sees it
+			default:
+				f.Metrics.Erred(app.Key.Namespace, app.Key.Name)
+				f.log(app).Warn(err.Error(), "again", again)
+			}
+		},
+	}
+}
+
+// say tells everybody of a decision.
+func (f *Fleet) say(ctx context.Context, app *App, seen controller.Seen, d rollout.Decision) {
+	log := f.log(app)
+	log.Info(inWords(d.Message, app.names(app.seen)), "phase", d.State.Phase, "reason", d.Reason, "revision", d.State.Revision)
+	app.say(seen, d)
+	app.tell(ctx, seen, d)
+	f.Metrics.Decided(app.Key.Namespace, app.Key.Name, seen.Plan, seen.State, d, seen.Snapshot.Now, app.names(app.seen))
+	if err := app.Record(ctx, seen, d); err != nil && ctx.Err() == nil {
+		log.Warn(err.Error()) // evidence, and no state: the rollout goes on
+	}
+}
+
+// sayUnsaid says once what an app has saved before its loop came to it.
+func (f *Fleet) sayUnsaid(ctx context.Context, app *App) {
+	if last := app.unsaid; last != nil {
+		app.unsaid = nil
+		f.say(ctx, app, last.seen, last.decision)
+	}
 }
 
 // wordsLate is how long what is only said may stay unsaid in the status.

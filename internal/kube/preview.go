@@ -42,6 +42,9 @@ func PreviewOf(ctx context.Context, c client.Client, r *v1alpha1.Rollout, wanted
 	if err := l.router.Check(plan); err != nil {
 		return report.Preview{}, err
 	}
+	if text := l.contradicts(); text != "" {
+		return report.Preview{}, &Refusal{v1alpha1.ReasonAnotherStrategy, text}
+	}
 	p := report.Preview{App: r.Name, Plan: plan, Replicas: l.replicas, Notes: l.risks(plan), Stable: "the present version", Wanted: rollout.Version(wanted)}
 	for _, s := range l.pins.Services {
 		p.Services = append(p.Services, s.Name)
