@@ -70,6 +70,37 @@ func TestDocs_RolloutsAreRight(t *testing.T) {
 	}
 }
 
+// TestDocs_ACanaryWithMetricsTakesFewLines counts what a user writes for it, as the guide of the first hour shows it: beside a Deployment that is there
+// already, and for a new service.
+func TestDocs_ACanaryWithMetricsTakesFewLines(t *testing.T) {
+	most := map[string]int{"apiVersion:": 10, "name:": 15}
+	for _, b := range blocks(t, "yaml") {
+		begin := strings.Fields(b.text)[0]
+		if b.page != "docs/guide/first-hour.md" || most[begin] == 0 {
+			continue
+		}
+		if n := strings.Count(b.text, "\n"); n > most[begin] {
+			t.Errorf("%s: %d lines, and at most %d is what we promise:\n%s", b.page, n, most[begin], b.text)
+		} else {
+			t.Logf("%d lines", n)
+		}
+		for _, has := range []string{"canary:", "prometheus:", "bad:", "total:"} {
+			if !strings.Contains(b.text, has) {
+				t.Errorf("%s: this is no canary with metrics, without %s\n%s", b.page, has, b.text)
+			}
+		}
+		for line := range strings.Lines(b.text) {
+			if len(line) > 100 {
+				t.Errorf("%s: a line of %d signs is two: %s", b.page, len(line), line)
+			}
+		}
+		delete(most, begin)
+	}
+	if len(most) > 0 {
+		t.Errorf("the guide shows none that begins with %v", most)
+	}
+}
+
 var command = regexp.MustCompile(`(?m)^\s*(?:\$ )?gapless ([a-z]+)(.*)$`)
 
 // TestDocs_CommandsExist: each gapless command that a page shows exists, with the flags that it shows.

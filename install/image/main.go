@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"runtime"
 
@@ -49,7 +48,11 @@ func run(o options) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(work)
-	program := path.Base(filepath.ToSlash(o.pkg))
+	folder, err := filepath.Abs(o.pkg) // a dot has a name, too
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Base(folder)
 	file := filepath.Join(work, program)
 	if err := build(o.pkg, "linux", o.arch, o.ldflags, file); err != nil {
 		return "", err

@@ -140,7 +140,7 @@ func tellGate(v value, err error) {
 			what, fix, found = strings.Cut(one, "; ")
 		}
 		if !found {
-			fix = "see docs/guide/gates.md"
+			fix = "see docs/reference/app-file.md"
 		}
 		v.wrong(strings.TrimPrefix(strings.TrimPrefix(what, "gates[0]."), "gates"), fix)
 	}

@@ -38,6 +38,7 @@ type Server struct {
 	root     string
 	mu       sync.Mutex
 	requests []string
+	public   map[string]bool
 }
 
 // Serve begins to serve at an address such as 127.0.0.1:0, and ends with the test.
@@ -62,8 +63,9 @@ func Serve(t testing.TB, address string) *Server {
 func (s *Server) git(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.requests = append(s.requests, r.Method+" "+r.URL.RequestURI())
+	asks := s.Password != "" && !s.public[repositoryOf(r.URL.Path)]
 	s.mu.Unlock()
-	if s.Password != "" {
+	if asks {
 		user, password, _ := r.BasicAuth()
 		if user != s.Username || subtle.ConstantTimeCompare([]byte(password), []byte(s.Password)) != 1 {
 			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
@@ -79,11 +81,30 @@ func (s *Server) git(w http.ResponseWriter, r *http.Request) {
 	backend.ServeHTTP(w, r)
 }
 
-// Requests are those that git was asked so far.
-func (s *Server) Requests() []string {
+// repositoryOf a request is the first word of its path.
+func repositoryOf(path string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), ".git")
+	return name
+}
+
+// Requests are those that git was asked so far: all, or those for some repositories.
+func (s *Server) Requests(names ...string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]string(nil), s.requests...)
+	return slices.DeleteFunc(slices.Clone(s.requests), func(r string) bool {
+		_, path, _ := strings.Cut(r, " ")
+		return len(names) > 0 && !slices.Contains(names, repositoryOf(path))
+	})
+}
+
+// Public has nobody asked for a password who wants to read or write a repository.
+func (s *Server) Public(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.public == nil {
+		s.public = map[string]bool{}
+	}
+	s.public[name] = true
 }
 
 // URL of a repository.

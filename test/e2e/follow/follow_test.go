@@ -3,6 +3,7 @@ package follow
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -31,19 +32,56 @@ import (
 
 const password = "s3cr3t-Passw0rd"
 
+// TestFollow tells the stories side by side. They share a git server and a registry, since a node knows one registry; each has a repository of its own.
+func TestFollow(t *testing.T) {
+	world.Needed(t)
+	h := &host{followtest.Serve(t, net.JoinHostPort(hostAddress(t), "5000"))}
+	h.Username, h.Password = "robot", password
+	t.Run("stories", func(t *testing.T) {
+		for name, story := range map[string]func(*testing.T, *host){
+			"ATagDeploysItself": aTagDeploysItself, "AsksBeforeAMovedTag": asksBeforeAMovedTag, "OneSecretAndNoOther": oneSecretAndNoOther,
+			"FirstHourOnACluster": firstHourOnACluster, "FirstHourOnOneMachine": func(t *testing.T, _ *host) { firstHourOnOneMachine(t) },
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				story(t, h)
+			})
+		}
+	})
+}
+
+// Most of the time stories wait, however few processors there are.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f != nil {
+		_ = f.Value.Set("5")
+	}
+	os.Exit(m.Run())
+}
+
+// A host is the git server and the registry.
+type host struct{ *followtest.Server }
+
+// public makes a repository that asks nobody for a password, and returns its URL and the name of an image.
+func (h *host) public(name string) (repository, image string) {
+	h.Repository(name)
+	h.Public(name)
+	return h.URL(name), h.Image(name)
+}
+
 // A shop is the demo service on a cluster, from an app file that follows a repository.
 type shop struct {
 	*world.World
-	host *followtest.Server
+	host *host
 	code *followtest.Clone
 	file string
+	// name of the repository and the image.
+	name string
 }
 
-func newShop(t *testing.T) *shop {
+func newShop(t *testing.T, h *host, name string) *shop {
 	w := world.New(t)
-	s := &shop{World: w, host: followtest.Serve(t, net.JoinHostPort(hostAddress(t), "5000"))}
-	s.host.Username, s.host.Password = "robot", password
-	s.code = s.host.Repository("demo-api")
+	s := &shop{World: w, host: h, name: name, code: h.Repository(name)}
 	s.push("1.0.0")
 	world.Check(t, w.Create(w.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "demo-git"},
@@ -52,7 +90,7 @@ func newShop(t *testing.T) *shop {
 	s.grant("demo-git")
 	s.file = filepath.Join(t.TempDir(), "gapless.yaml")
 	s.write(`name: demo-api
-image: ` + s.host.Image("demo-api") + `:{version}
+image: ` + s.host.Image(name) + `:{version}
 version: 1.0.0
 replicas: 3
 ports: {http: {port: 80, target: 8080}}
@@ -60,7 +98,7 @@ health: {ready: /ready, live: /healthz, startup: 15s}
 stop: {drain: 3s, grace: 30s}
 strategy: {canary: {steps: [{weight: 34, pause: 2s}]}}
 deadline: 20s
-follow: {repository: "` + s.host.URL("demo-api") + `", insecure: true, every: 1s, secret: demo-git}
+follow: {repository: "` + s.host.URL(name) + `", insecure: true, every: 1s, secret: demo-git}
 `)
 	s.deploy()
 	w.Rests("1.0.0 serves", func(r *v1alpha1.Rollout) bool { return r.Status.Stable != nil && r.Status.Stable.Version == "1.0.0" })
@@ -113,7 +151,7 @@ func (s *shop) push(version string, args ...string) string {
 	s.Helper()
 	program, err := os.ReadFile(filepath.Join(os.Getenv("E2E_BIN"), "api-status"))
 	world.Check(s.T, err)
-	image := s.host.Image("demo-api") + ":" + version
+	image := s.host.Image(s.name) + ":" + version
 	entry := append([]string{"/api-status", "-version", version}, args...)
 	return image + "@" + s.host.PushImage(image, map[string][]byte{"api-status": program}, entry...)
 }
@@ -149,19 +187,19 @@ func patience() time.Duration {
 	return 5 * time.Second
 }
 
-// TestFollow_ATagDeploysItself: a tag waits for its image, is pinned by its digest and goes live; a bad one is taken back and stays off; the
+// aTagDeploysItself: a tag waits for its image, is pinned by its digest and goes live; a bad one is taken back and stays off; the
 // next one goes live. Not one request is lost.
-func TestFollow_ATagDeploysItself(t *testing.T) {
-	s := newShop(t)
+func aTagDeploysItself(t *testing.T, h *host) {
+	s := newShop(t, h, "a-tag")
 	first := s.image()
 	var commit, pinned string
 	counted := s.UnderLoad(0.5, 0.2, func() {
 		commit = s.tag("v2.0.0")
 		s.following(choose.NoImage, ":2.0.0 does not exist yet")
-		looks := len(s.host.Requests())
+		looks := len(s.host.Requests(s.name))
 		time.Sleep(patience()) // the image takes its time; until then nothing may happen
-		if s.image() != first || s.Rollout().Status.Phase != string(rollout.Idle) || len(s.host.Requests()) == looks {
-			t.Errorf("without an image: it runs %s, phase %s, %d looks", s.image(), s.Rollout().Status.Phase, len(s.host.Requests())-looks)
+		if s.image() != first || s.Rollout().Status.Phase != string(rollout.Idle) || len(s.host.Requests(s.name)) == looks {
+			t.Errorf("without an image: it runs %s, phase %s, %d looks", s.image(), s.Rollout().Status.Phase, len(s.host.Requests(s.name))-looks)
 		}
 		pinned = s.push("2.0.0")
 		s.rests("2.0.0")
@@ -177,9 +215,9 @@ func TestFollow_ATagDeploysItself(t *testing.T) {
 		})
 		s.rests("2.0.0")
 		s.following(choose.UpToDate, "did not stay: 2.0.0 is wanted")
-		revision, looks := s.Rollout().Status.Revision, len(s.host.Requests())
+		revision, looks := s.Rollout().Status.Revision, len(s.host.Requests(s.name))
 		s.Eventually("it has looked five times more", time.Minute, func() error {
-			if n := len(s.host.Requests()) - looks; n < 5 {
+			if n := len(s.host.Requests(s.name)) - looks; n < 5 {
 				return fmt.Errorf("%d", n)
 			}
 			return nil
@@ -219,9 +257,9 @@ func TestFollow_ATagDeploysItself(t *testing.T) {
 	s.holdsNoSecret(out)
 }
 
-// TestFollow_AsksBeforeAMovedTag: and the same file, applied again, leaves what was followed.
-func TestFollow_AsksBeforeAMovedTag(t *testing.T) {
-	s := newShop(t)
+// asksBeforeAMovedTag: and the same file, applied again, leaves what was followed.
+func asksBeforeAMovedTag(t *testing.T, h *host) {
+	s := newShop(t, h, "moved")
 	first := s.push("2.0.0")
 	s.tag("v2.0.0")
 	s.rests("2.0.0")
@@ -245,9 +283,9 @@ func TestFollow_AsksBeforeAMovedTag(t *testing.T) {
 
 func digestOf(image string) string { return image[strings.Index(image, "@")+1:] }
 
-// TestFollow_OneSecretAndNoOther: a Secret without the printed right is not read, and that is said with the way out.
-func TestFollow_OneSecretAndNoOther(t *testing.T) {
-	s := newShop(t)
+// oneSecretAndNoOther: a Secret without the printed right is not read, and that is said with the way out.
+func oneSecretAndNoOther(t *testing.T, h *host) {
+	s := newShop(t, h, "secret")
 	world.Check(t, s.Create(s.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: "other"}, Data: map[string][]byte{"username": []byte("robot"), "password": []byte(password)},
 	}))

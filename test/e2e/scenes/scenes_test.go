@@ -1,3 +1,4 @@
+// Package scenes types along what the READMEs of examples/kubernetes say, on a cluster into which Gapless was installed as they say.
 package scenes
 
 import (
@@ -22,6 +23,7 @@ import (
 	"gapless.dev/gapless/internal/kube"
 	"gapless.dev/gapless/internal/rollout"
 	"gapless.dev/gapless/test/e2e/world"
+	"gapless.dev/gapless/test/typed"
 )
 
 const examples = "../../../examples/kubernetes"
@@ -43,12 +45,12 @@ func TestMain(m *testing.M) {
 func TestScenes(t *testing.T) {
 	w := world.Bare(t)
 	whole := newTerminal(w, examples)
-	blocks, err := blocksOf(filepath.Join(examples, "README.md"))
+	blocks, err := typed.Blocks(filepath.Join(examples, "README.md"))
 	world.Check(t, err)
 	if len(blocks) != 2 {
 		t.Fatalf("%d blocks in the README", len(blocks))
 	}
-	whole.types(blocks[0].text)
+	whole.types(blocks[0].Text)
 	var mu sync.Mutex
 	table := map[string][2]counted{}
 	t.Run("typed", func(t *testing.T) {
@@ -71,14 +73,14 @@ func TestScenes(t *testing.T) {
 		})
 	})
 	t.Logf("lost by a naive service, on new connections:\n%s", printed(table))
-	leave(t, w, whole, blocks[1].text)
+	leave(t, w, whole, blocks[1].Text)
 }
 
 // play types a scene and returns what each of its halves lost.
 func play(t *testing.T, scene string) (hand, ours counted) {
 	w := world.Bare(t)
 	folder := filepath.Join(examples, scene)
-	blocks, err := blocksOf(filepath.Join(folder, "README.md"))
+	blocks, err := typed.Blocks(filepath.Join(folder, "README.md"))
 	world.Check(t, err)
 	term := newTerminal(w, folder)
 	var stop func() counted
@@ -93,13 +95,13 @@ func play(t *testing.T, scene string) (hand, ours counted) {
 		stop = nil
 	}
 	for i, b := range blocks {
-		if b.probes() {
-			stop, at = term.probe(b.text), b.heading
+		if b.Begins("gapless probe") {
+			stop, at = term.probe(b.Text), b.Heading
 			continue
 		}
-		term.types(b.text)
+		term.types(b.Text)
 		// What is typed right after a probe is what it is there for.
-		if stop != nil && i > 0 && blocks[i-1].probes() {
+		if stop != nil && i > 0 && blocks[i-1].Begins("gapless probe") {
 			ends()
 		}
 	}
@@ -209,12 +211,12 @@ func printed(table map[string][2]counted) string {
 // Each README has two halves, and each half one probe.
 func TestScenes_HaveTwoHalves(t *testing.T) {
 	for _, scene := range scenes {
-		blocks, err := blocksOf(filepath.Join(examples, scene, "README.md"))
+		blocks, err := typed.Blocks(filepath.Join(examples, scene, "README.md"))
 		world.Check(t, err)
 		probes := map[string]int{}
 		for _, b := range blocks {
-			if b.probes() {
-				probes[b.heading]++
+			if b.Begins("gapless probe") {
+				probes[b.Heading]++
 			}
 		}
 		if probes["By hand"] != 1 || probes["With Gapless"] != 1 {

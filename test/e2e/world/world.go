@@ -67,12 +67,18 @@ func New(t *testing.T) *World {
 	return w
 }
 
-// Bare is an empty namespace on a cluster, without Gapless.
-func Bare(t *testing.T) *World {
+// Needed skips a test where there is no cluster.
+func Needed(t *testing.T) {
 	t.Helper()
 	if os.Getenv("GAPLESS_E2E") == "" {
 		t.Skip("needs a cluster: test/e2e/run")
 	}
+}
+
+// Bare is an empty namespace on a cluster, without Gapless.
+func Bare(t *testing.T) *World {
+	t.Helper()
+	Needed(t)
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
 	Check(t, err)
 	config.QPS, config.Burst = 100, 200
