@@ -148,7 +148,8 @@ func (a *App) Record(ctx context.Context, seen controller.Seen, d rollout.Decisi
 		if e.now.Report.Revision != now.Revision {
 			e.now.Names = nil
 		}
-		if from := a.seen.sourceOf(rollout.Version(now.To)); from != nil {
+		// A revision comes from one place. When its template is written back, the Deployment says where stable comes from.
+		if from := a.seen.sourceOf(rollout.Version(now.To)); from != nil && (now.Source == nil || now.Source.Commit == from.Commit) {
 			now.Source = from
 		}
 		e.now = record{a.names(a.seen), now}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/internal/controller"
 	"gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
@@ -155,5 +156,40 @@ func TestNames_OutliveTheVersion(t *testing.T) {
 	}
 	if st := d.app.seen.rollout.Status; st.Message != "2 is gone" || st.Candidate.Version != "2" {
 		t.Errorf("%q, %+v", st.Message, st.Candidate)
+	}
+}
+
+// When a candidate is taken back, the template is that of stable before the report is closed.
+func TestEvidence_KeepsWhereACandidateCameFrom(t *testing.T) {
+	d := newDesk(t)
+	d.newTemplate()
+	says := func(tag, commit string) {
+		deploy := d.deployment()
+		d.change(deploy, func() { tell(t, deploy, tag, commit) })
+	}
+	says("v2.0.0", "c2")
+	v := d.look().Wanted
+	begin := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	preparing := rollout.State{Phase: rollout.Preparing, Revision: 2, Stable: "old", Candidate: v, PhaseAt: begin, Reason: rollout.ReasonCandidateGrowing}
+	d.record(d.app, begin, rollout.State{Phase: rollout.Idle, Revision: 1, Stable: "old"}, preparing)
+	tell(t, d.app.seen.deploy, "v1.0.0", "c1") // as it is once the template was written back, within the same look
+	back := rollout.State{Phase: rollout.Held, Revision: 2, Stable: "old", Rejected: v, PhaseAt: begin, Reason: rollout.ReasonHeld, Aborted: &rollout.Abort{}}
+	seen := controller.Seen{Plan: rollout.Plan{App: "api", Strategy: rollout.Canary}, State: preparing, Snapshot: rollout.Snapshot{Now: begin.Add(time.Minute)}}
+	if err := d.app.Record(t.Context(), seen, rollout.Decision{State: back, Reason: back.Reason}); err != nil {
+		t.Fatal(err)
+	}
+	e, err := EvidenceOf(t.Context(), d.client, deskKey)
+	if err != nil || len(e.Reports) != 1 || e.Reports[0].Source == nil || e.Reports[0].Source.Tag != "v2.0.0" {
+		t.Errorf("%+v, %v", e.Reports, err)
+	}
+}
+
+// tell writes into a Deployment's template where it comes from.
+func tell(t *testing.T, deploy *unstructured.Unstructured, tag, commit string) {
+	t.Helper()
+	for name, text := range map[string]string{v1alpha1.AnnotationTag: tag, v1alpha1.AnnotationCommit: commit} {
+		if err := unstructured.SetNestedField(deploy.Object, text, "spec", "template", "metadata", "annotations", name); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,6 +17,7 @@ import (
 	"gapless.dev/gapless/internal/rollout"
 	"gapless.dev/gapless/test/e2e/world"
 	"gapless.dev/gapless/test/typed"
+	"gapless.dev/kit/load"
 )
 
 const guide = "../../../docs/guide/first-hour.md"
@@ -73,7 +75,7 @@ func firstHourOnACluster(t *testing.T, host *host) {
 				return c != nil && c.Status == metav1.ConditionTrue && r.Status.Phase == string(rollout.Idle) && r.Status.Stable.Version == "1.3.0"
 			})
 		default:
-			counted := w.UnderLoad(1, 0, func() {
+			counted := w.Probing(load.Options{Rate: 100, New: 1, Timeout: 10 * time.Second}, func() {
 				term.Types(text)
 				w.Rests(version+" is stable", func(r *v1alpha1.Rollout) bool { return r.Status.Stable != nil && r.Status.Stable.Version == version })
 			})
