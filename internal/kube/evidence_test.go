@@ -173,7 +173,7 @@ func TestEvidence_KeepsWhereACandidateCameFrom(t *testing.T) {
 	preparing := rollout.State{Phase: rollout.Preparing, Revision: 2, Stable: "old", Candidate: v, PhaseAt: begin, Reason: rollout.ReasonCandidateGrowing}
 	d.record(d.app, begin, rollout.State{Phase: rollout.Idle, Revision: 1, Stable: "old"}, preparing)
 	tell(t, d.app.seen.deploy, "v1.0.0", "c1") // as it is once the template was written back, within the same look
-	back := rollout.State{Phase: rollout.Held, Revision: 2, Stable: "old", Rejected: v, PhaseAt: begin, Reason: rollout.ReasonHeld, Aborted: &rollout.Abort{}}
+	back := rollout.State{Phase: rollout.Held, Revision: 2, Stable: "old", Rejected: v, PhaseAt: begin, Reason: rollout.ReasonHeld, Aborted: &rollout.Setback{}}
 	seen := controller.Seen{Plan: rollout.Plan{App: "api", Strategy: rollout.Canary}, State: preparing, Snapshot: rollout.Snapshot{Now: begin.Add(time.Minute)}}
 	if err := d.app.Record(t.Context(), seen, rollout.Decision{State: back, Reason: back.Reason}); err != nil {
 		t.Fatal(err)
