@@ -176,8 +176,8 @@ the Deployment alone say of it what stands here: their own libraries were asked,
 
 const foot = `
 So a deployment pipeline that has to know whether the new version serves waits with ` + "`gapless status --wait`" + ` or ` + "`gapless deploy --wait`" + `. The old way of Helm
-to wait takes a paused Deployment as ready, and is green before the first pod. Argo CD shows the application as suspended for the time of the rollout, which is true, and as
-degraded after it was taken back until the next one.
+to wait takes a paused Deployment as ready, and is green before the first pod. Argo CD shows the application as suspended for the time of the rollout, which is true;
+a version that was taken back leaves nothing behind that these tools could see. The Rollout's condition Aborted tells of it, and ` + "`gapless status --wait`" + ` ends with an error.
 
 Argo CD and Flux see drift in ` + "`spec.paused`" + ` and ` + "`spec.strategy`" + ` meanwhile. What they write is put back in the same write, so nothing breaks; to have them
 leave it alone, ignore these two fields.
