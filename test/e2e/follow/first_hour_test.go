@@ -59,6 +59,9 @@ func firstHourOnACluster(t *testing.T, host *host) {
 	}
 	for _, b := range blocks[there:] {
 		if b.Begins("gapless install") {
+			if b.Text != installation(t) {
+				t.Errorf("the scenes of the examples install by something else than\n%s", b.Text)
+			}
 			continue
 		}
 		text := ours.Replace(b.Text)
@@ -88,6 +91,14 @@ func firstHourOnACluster(t *testing.T, host *host) {
 	if got := w.Deployment().Spec.Template.Spec.Containers[0].Image; !strings.HasPrefix(got, image+":1.4.1@sha256:") {
 		t.Errorf("at the end it runs %s", got)
 	}
+}
+
+// installation is what the scenes of the examples type to install Gapless.
+func installation(t *testing.T) string {
+	t.Helper()
+	blocks, err := typed.Blocks("../../../examples/kubernetes/README.md")
+	world.Check(t, err)
+	return blocks[0].Text
 }
 
 // kubeconfig is a file in which the story's namespace is the one that is meant.
