@@ -13,9 +13,7 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -27,7 +25,7 @@ import (
 func usage(w *world.World) *atomic.Int64 {
 	w.Helper()
 	milli := &atomic.Int64{}
-	host, port, _ := w.Serve(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+	w.Aggregate("metrics.k8s.io", "v1beta1", http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		answer := func(v any) {
 			out.Header().Set("Content-Type", "application/json")
 			_ = json.NewEncoder(out).Encode(v)
@@ -57,25 +55,6 @@ func usage(w *world.World) *atomic.Int64 {
 		}
 		answer(map[string]any{"kind": "PodMetricsList", "apiVersion": "metrics.k8s.io/v1beta1", "metadata": map[string]any{}, "items": items})
 	}))
-	meta := metav1.ObjectMeta{Name: "metrics", Namespace: w.Namespace}
-	world.Check(w.T, w.Create(w.Context(), &corev1.Service{ObjectMeta: meta, Spec: corev1.ServiceSpec{
-		Ports: []corev1.ServicePort{{Name: "https", Port: 443, TargetPort: world.IntOrString(port)}},
-	}}))
-	meta.Labels = map[string]string{discoveryv1.LabelServiceName: "metrics"}
-	world.Check(w.T, w.Create(w.Context(), &discoveryv1.EndpointSlice{
-		ObjectMeta: meta, AddressType: discoveryv1.AddressTypeIPv4,
-		Endpoints: []discoveryv1.Endpoint{{Addresses: []string{host}, Conditions: discoveryv1.EndpointConditions{Ready: new(true)}}},
-		Ports:     []discoveryv1.EndpointPort{{Name: new("https"), Port: new(int32(port))}},
-	}))
-	api := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": map[string]any{"name": "v1beta1.metrics.k8s.io"},
-		"spec": map[string]any{
-			"group": "metrics.k8s.io", "version": "v1beta1", "insecureSkipTLSVerify": true, "groupPriorityMinimum": int64(100), "versionPriority": int64(100),
-			"service": map[string]any{"name": "metrics", "namespace": w.Namespace, "port": int64(443)},
-		},
-	}}
-	world.Check(w.T, w.Create(w.Context(), api))
-	w.Cleanup(func() { _ = w.Delete(w.Root(), api) })
 	return milli
 }
 
@@ -140,6 +119,6 @@ func TestHPA_IsFollowedMidway(t *testing.T) {
 	})
 	w.Row("autoscaler", "canary", "prepared", world.ClusterIP, "3 to 6 to 3 midway and after", counted)
 	w.NothingLost(counted)
-	world.Check(t, w.Delete(w.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "metrics", Namespace: w.Namespace}}))
+	w.Disaggregate()
 	w.SameAs(before)
 }
