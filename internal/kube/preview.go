@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -45,7 +46,11 @@ func PreviewOf(ctx context.Context, c client.Client, r *v1alpha1.Rollout, wanted
 	if text := l.contradicts(); text != "" {
 		return report.Preview{}, &Refusal{v1alpha1.ReasonAnotherStrategy, text}
 	}
-	p := report.Preview{App: r.Name, Plan: plan, Replicas: l.replicas, Notes: l.risks(plan), Stable: "the present version", Wanted: rollout.Version(wanted)}
+	room, err := a.roomFor(ctx, l, plan)
+	if err != nil {
+		return report.Preview{}, err
+	}
+	p := report.Preview{App: r.Name, Plan: plan, Replicas: l.replicas, Notes: slices.Concat(l.risks(plan), room), Stable: "the present version", Wanted: rollout.Version(wanted)}
 	for _, s := range l.pins.Services {
 		p.Services = append(p.Services, s.Name)
 	}
@@ -82,9 +87,6 @@ func (l *look) risks(plan rollout.Plan) []string {
 	}
 	if plan.Strategy == rollout.Canary && byShare && l.bornWithoutDrain() {
 		say("The pods that run now have no preStop of their own, so in the first canary all of them stay beside the candidate's until they are out of the Service, and its shares are not quite those asked for.")
-	}
-	if plan.Strategy == rollout.BlueGreen {
-		say("For the time of a rollout there is room needed for %d pods more.", l.replicas)
 	}
 	if !byShare {
 		say("Only what comes through the route is divided: whoever calls a Service of the app from inside the cluster stays with the version that serves until the next one has all traffic.")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -33,7 +34,7 @@ func (l *look) versions(now time.Time) map[rollout.Version]rollout.Standing {
 			}
 		}
 		if st.Serving < s.replicas {
-			st.Failure = cmp.Or(l.heard.of(s.version), Failure(l.pods[s.version]), l.trouble)
+			st.Failure = cmp.Or(l.heard.of(s.version), s.refused(), Failure(l.pods[s.version]), l.trouble)
 		}
 		if s.version == l.state.Candidate && l.state.Phase == rollout.Preparing && !l.recognised(s) {
 			st.Serving = 0 // it must not get traffic before
@@ -44,6 +45,23 @@ func (l *look) versions(now time.Time) map[rollout.Version]rollout.Standing {
 		all[s.version] = st
 	}
 	return all
+}
+
+// refused says why Kubernetes cannot make pods of a ReplicaSet at all, such as a quota.
+func (s set) refused() string {
+	conditions, _, _ := unstructured.NestedSlice(s.Object, "status", "conditions")
+	for _, c := range conditions {
+		condition, _ := c.(map[string]any)
+		if condition["type"] != string(appsv1.ReplicaSetReplicaFailure) || condition["status"] != string(corev1.ConditionTrue) {
+			continue
+		}
+		message, _ := condition["message"].(string)
+		if _, why, found := strings.Cut(message, " is forbidden: "); found {
+			message = why // what comes before is the name of a pod, another one at each try
+		}
+		return "Kubernetes cannot make its pods: " + message
+	}
+	return ""
 }
 
 // slowToRecognise is how long Kubernetes may take to stamp a ReplicaSet before that is worth a word. It takes a second or two.

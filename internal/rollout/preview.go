@@ -49,6 +49,20 @@ func (p Plan) Preview(stable, candidate Version, replicas int) []PlannedStep {
 	return pv.steps
 }
 
+// Most is how many instances a rollout may ask for at the same time on its way forward, of so many replicas.
+func (p Plan) Most(replicas int) int {
+	p = Defaults(p)
+	switch {
+	case replicas == 0 || p.Strategy == Recreate:
+		return replicas
+	case p.Strategy == BlueGreen, p.Strategy == Canary && p.Split == ByWeight:
+		return 2 * replicas
+	case p.Strategy == Rolling && p.MaxSurge == 0 && p.MaxUnavailable >= replicas:
+		return replicas + 1 // as room has it
+	}
+	return replicas + min(p.MaxSurge, replicas)
+}
+
 type preview struct {
 	plan  Plan
 	s, c  Version

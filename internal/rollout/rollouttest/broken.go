@@ -43,6 +43,7 @@ var Broken = []Engine{
 	{Name: "asks nothing after the promotion", Breaks: "G2", Decide: lies(neverAt(rollout.AfterPromotion))},
 	{Name: "asks nothing before the start", Breaks: "G2", Decide: lies(neverAt(rollout.BeforeStart))},
 	{Name: "waits for ever for a gate", Breaks: "I8", Decide: lies(patientGates)},
+	{Name: "takes more room than its plan says", Breaks: "I11", Decide: lies(func(p *rollout.Plan, _ *rollout.State, _ *rollout.Snapshot) { p.MaxSurge += 2 })},
 	{Name: "adds weights up to more than there is", Breaks: "I1", Decide: edits(oversum)},
 }
 

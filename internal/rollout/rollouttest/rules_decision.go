@@ -26,6 +26,7 @@ func (w *world) checkDecision(prev rollout.State, seen rollout.Snapshot, d rollo
 	w.checkDead(prev, seen, d)
 	w.checkToldAgain(seen, d)
 	w.checkGates(prev, seen, d)
+	w.checkMost(prev, seen, d)
 	if d.Reason == "" || d.Message == "" {
 		w.fail("I8 it says why", "no reason or message in %s", d.State.Phase)
 	}
@@ -128,5 +129,26 @@ func (w *world) checkAnswers(d rollout.Decision) {
 		}
 		w.answered[a.Order.ID] = true
 		w.say("answer", "%s: %v, %s", a.Order.Verb, a.Obeyed, a.Message)
+	}
+}
+
+// checkMost: on the way forward a candidate grows only into the room that the plan has said it takes. Who scales down meanwhile takes room away
+// in which pods stand already, and a plan that is changed midway finds what the one before asked for.
+func (w *world) checkMost(prev rollout.State, seen rollout.Snapshot, d rollout.Decision) {
+	s := d.State
+	forward := s.Phase == rollout.Preparing || s.Phase == rollout.Shifting || s.Phase == rollout.Promoting
+	if !forward || s.Stable == "" || s.Candidate == "" || prev.Replicas != seen.Replicas || w.watch.planAt == s.Revision {
+		return
+	}
+	asked := map[rollout.Version]int{s.Stable: seen.Versions[s.Stable].Asked, s.Candidate: seen.Versions[s.Candidate].Asked}
+	before := asked[s.Candidate]
+	for _, a := range d.Actions {
+		if a.Kind == rollout.Scale {
+			asked[a.Version] = a.Replicas
+		}
+	}
+	most := w.plan.Most(seen.Replicas)
+	if all := asked[s.Stable] + asked[s.Candidate]; asked[s.Candidate] > before && all > most {
+		w.fail("I11 a rollout takes no more room than its plan says", "%d and %d of %d are asked for in %s, and %d is the most", asked[s.Stable], asked[s.Candidate], seen.Replicas, s.Phase, most)
 	}
 }
