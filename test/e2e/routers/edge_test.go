@@ -68,7 +68,7 @@ func (e *edge) start() {
 		"--providers.kubernetesGateway.namespaces="+e.Namespace)
 	e.command.Stderr, e.command.Stdout = os.Stderr, os.Stderr
 	world.Check(e.T, e.command.Start())
-	e.Eventually("Traefik answers", 30*time.Second, func() error {
+	e.Eventually("Traefik answers", time.Minute, func() error {
 		answer, err := http.Get(e.api + "/api/rawdata")
 		if err == nil {
 			answer.Body.Close()

@@ -88,7 +88,7 @@ func (m *mesh) routes() ([]told, error) {
 // tells waits until the last route that a proxy is told gives the candidate's host a weight.
 func (m *mesh) tells(weight uint32, holds func([]told) error) {
 	m.Helper()
-	m.Eventually(fmt.Sprintf("Istio tells its proxies %d %%", weight), 30*time.Second, func() error {
+	m.Eventually(fmt.Sprintf("Istio tells its proxies %d %%", weight), time.Minute, func() error {
 		routes, err := m.routes()
 		if err != nil {
 			return err

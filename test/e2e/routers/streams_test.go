@@ -70,7 +70,7 @@ func download(e *edge) error {
 
 // events end with a goodbye, when the version that they are on goes.
 func events(e *edge) error {
-	ctx, stop := context.WithTimeout(e.Context(), 2*time.Minute)
+	ctx, stop := context.WithTimeout(e.Context(), 10*time.Minute)
 	defer stop()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, e.url+"events", nil)
 	if err != nil {
@@ -100,7 +100,7 @@ func socket(e *edge) error {
 		return err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Minute))
 	fmt.Fprintf(conn, "GET /socket HTTP/1.1\r\nHost: demo\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n",
 		base64.StdEncoding.EncodeToString([]byte("0123456789abcdef")))
 	in := bufio.NewReader(conn)
