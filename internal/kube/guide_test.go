@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/gate/spec"
 )
 
 func TestGuide_ItsRolloutsAndStepsAreWhole(t *testing.T) {
@@ -33,6 +34,32 @@ func TestGuide_ItsRolloutsAndStepsAreWhole(t *testing.T) {
 	}
 	if blocks < 4 {
 		t.Errorf("%d blocks", blocks)
+	}
+}
+
+func TestGuide_HasAnExampleOfEachGate(t *testing.T) {
+	text, err := os.ReadFile("../../docs/guide/gates.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]bool{}
+	for _, part := range strings.Split(string(text), "```yaml\n")[1:] {
+		block, _, _ := strings.Cut(part, "```")
+		wholeRollout(t, block)
+		l := &look{rollout: &v1alpha1.Rollout{}, deploy: newDesk(t).deployment(), replicas: 4}
+		if err := yaml.UnmarshalStrict([]byte(block), l.rollout); err != nil {
+			continue // it was said
+		}
+		gates := gatesOf(l)
+		if err := spec.Validate(gates); err != nil {
+			t.Errorf("%v in:\n%s", err, block)
+		}
+		for _, g := range gates {
+			kinds[g.Kind()] = true
+		}
+	}
+	if len(kinds) != 5 {
+		t.Errorf("of five kinds only %v", kinds)
 	}
 }
 
