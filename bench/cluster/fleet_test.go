@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -88,14 +89,14 @@ type fleet struct {
 // TestFleet changes all Deployments of a fleet at once: natively, then by each strategy, in one run.
 func TestFleet(t *testing.T) {
 	out := newTable(t, fmt.Sprintf("%d Deployments of 3 replicas changed at once, on nodes of kwok", fleetSize()),
-		"how", "time", "ratio to native", "CPU of the controller", "its peak memory")
+		"how", "time", "ratio to native", "CPU of the controller", "its peak memory", "started again")
 	w := world.New(t)
 	w.Halt() // the controller is a process of its own here, so that it can be measured
 	f := &fleet{World: w, size: fleetSize()}
 	f.nodes()
 	f.deploy()
 	native := f.change(f.rolled)
-	out.row("kubectl set image, maxSurge 25 %", seconds(native), "1.00", "-", "-")
+	out.row("kubectl set image, maxSurge 25 %", seconds(native), "1.00", "-", "-", "-")
 	for _, s := range []struct {
 		name     string
 		strategy *v1alpha1.Strategy
@@ -108,8 +109,8 @@ func TestFleet(t *testing.T) {
 		f.adopt(s.strategy)
 		c.reset()
 		took := f.change(f.promoted)
-		cpu, peak := c.used()
-		out.row(s.name, seconds(took), fmt.Sprintf("%.2f", took.Seconds()/native.Seconds()), seconds(cpu), fmt.Sprintf("%d MB", peak>>20))
+		cpu, peak, again := c.used()
+		out.row(s.name, seconds(took), fmt.Sprintf("%.2f", took.Seconds()/native.Seconds()), seconds(cpu), fmt.Sprintf("%d MB", peak>>20), fmt.Sprint(again))
 		f.eject()
 		c.stop()
 	}
@@ -311,49 +312,104 @@ func (f *fleet) eject() {
 	time.Sleep(5 * time.Second)
 }
 
-// A process is the controller as it is installed: gapless controller, with its own memory and time.
+// A process is the controller as it is installed: gapless controller, with its own memory and time. One that has ended, such as for a lease that it
+// could not renew in time, is started again, as Kubernetes does with a pod's.
 type process struct {
-	f   *fleet
-	cmd *exec.Cmd
-	cpu time.Duration
+	f    *fleet
+	log  *os.File
+	ends chan struct{}
+
+	mu      sync.Mutex
+	cmd     *exec.Cmd
+	stopped bool
+	starts  int
+	before  time.Duration // processor time of the lives before this one
+	since   time.Duration // and of all until reset
+	peak    int64
 }
 
 func (f *fleet) start() *process {
 	f.Helper()
-	cmd := exec.Command(os.Getenv("GAPLESS_BIN"), "controller", "--kubeconfig", os.Getenv("KUBECONFIG"), "--lease-namespace", f.Namespace)
 	log, err := os.Create("controller.log")
 	world.Check(f.T, err)
-	cmd.Stdout, cmd.Stderr = log, log
+	p := &process{f: f, log: log, ends: make(chan struct{})}
+	world.Check(f.T, p.launch())
+	f.Cleanup(p.stop)
+	go p.supervise()
+	return p
+}
+
+// launch begins a life.
+func (p *process) launch() error {
+	cmd := exec.Command(os.Getenv("GAPLESS_BIN"), "controller", "--kubeconfig", os.Getenv("KUBECONFIG"), "--lease-namespace", p.f.Namespace)
+	cmd.Stdout, cmd.Stderr = p.log, p.log
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=2")
-	world.Check(f.T, cmd.Start())
-	f.Cleanup(func() { _ = cmd.Process.Kill(); log.Close() })
-	return &process{f: f, cmd: cmd}
+	p.cmd = cmd
+	p.starts++
+	return cmd.Start()
+}
+
+func (p *process) supervise() {
+	defer close(p.ends)
+	for {
+		_ = p.cmd.Wait()
+		p.mu.Lock()
+		usage, _ := p.cmd.ProcessState.SysUsage().(*syscall.Rusage)
+		p.before += p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+		if usage != nil {
+			p.peak = max(p.peak, usage.Maxrss<<10)
+		}
+		if p.stopped || p.launch() != nil {
+			p.mu.Unlock()
+			return
+		}
+		p.mu.Unlock()
+	}
 }
 
 func (p *process) stop() {
+	p.mu.Lock()
+	p.stopped = true
 	_ = p.cmd.Process.Signal(os.Interrupt)
-	_ = p.cmd.Wait()
+	p.mu.Unlock()
+	<-p.ends
 }
 
-func (p *process) reset() { p.cpu = p.time() }
+func (p *process) reset() {
+	cpu, _, _ := p.all()
+	p.since = cpu
+}
 
-// used is the processor time since reset, and the most memory that was ever resident.
-func (p *process) used() (cpu time.Duration, peak int64) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	world.Check(p.f.T, err)
+// used is the processor time since reset, the most memory that was ever resident, and how often the controller was started again.
+func (p *process) used() (cpu time.Duration, peak int64, again int) {
+	cpu, peak, again = p.all()
+	return cpu - p.since, peak, again
+}
+
+func (p *process) all() (cpu time.Duration, peak int64, again int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.before + p.time(), max(p.peak, p.resident()), p.starts - 1
+}
+
+// resident is the most memory that this life had; 0 when it has ended.
+func (p *process) resident() int64 {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	for line := range strings.Lines(string(text)) {
 		var kb int64
 		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kb); err == nil {
-			peak = kb << 10
+			return kb << 10
 		}
 	}
-	return p.time() - p.cpu, peak
+	return 0
 }
 
-// time is user and system time, in ticks of a hundredth of a second.
+// time is user and system time of this life, in ticks of a hundredth of a second; 0 when it has ended.
 func (p *process) time() time.Duration {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	world.Check(p.f.T, err)
+	if err != nil {
+		return 0
+	}
 	_, after, _ := strings.Cut(string(text), ") ")
 	fields := strings.Fields(after)
 	user, _ := strconv.Atoi(fields[11])
