@@ -286,15 +286,29 @@ const lastWord = 5 * time.Second
 
 // say writes an event where a person would want to know.
 func (a *App) say(seen controller.Seen, d rollout.Decision) {
-	turned := seen.State.Phase != d.State.Phase && d.State.Phase != rollout.Promoting || seen.State.Step != d.State.Step
-	if a.Events == nil || !turned && len(d.Answers) == 0 {
+	if a.Events == nil {
 		return
 	}
-	kind := corev1.EventTypeNormal
-	if d.State.Phase == rollout.Aborting || d.State.Phase == rollout.Held {
-		kind = corev1.EventTypeWarning
+	event := func(kind, reason, message string) {
+		a.Events.Eventf(a.seen.rollout, a.seen.deploy, kind, reason, string(d.State.Phase), "%s", inWords(message, a.names(a.seen)))
 	}
-	a.Events.Eventf(a.seen.rollout, a.seen.deploy, kind, d.Reason, string(d.State.Phase), "%s", inWords(d.Message, a.names(a.seen)))
+	for _, an := range d.Answers {
+		reason, kind := "OrderObeyed", corev1.EventTypeNormal
+		if !an.Obeyed {
+			reason, kind = "OrderRefused", corev1.EventTypeWarning
+		}
+		event(kind, reason, fmt.Sprintf("%s by %s: %s", an.Order.Verb, an.Order.By, an.Message))
+	}
+	turned := seen.State.Phase != d.State.Phase && d.State.Phase != rollout.Promoting || seen.State.Step != d.State.Step
+	switch back := d.State.Aborted; {
+	case !turned:
+	case d.State.Phase == rollout.Aborting && back != nil:
+		event(corev1.EventTypeWarning, back.Reason, fmt.Sprintf("back from %s to %s: %s", back.Version, d.State.Stable, back.Message))
+	case d.State.Phase == rollout.Held:
+		event(corev1.EventTypeWarning, d.Reason, d.Message)
+	default:
+		event(corev1.EventTypeNormal, d.Reason, d.Message)
+	}
 }
 
 // sweep lets go of Deployments whose Rollout went while nobody looked.

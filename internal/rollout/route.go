@@ -98,9 +98,10 @@ func (l *look) waits() string {
 	return "; " + l.seen.Waits
 }
 
-// tellOn is tell on the way forward: the candidate gets more only when what it has was seen to have arrived.
+// tellOn is tell on the way forward: the candidate gets more only when what it has was seen to have arrived. What was never told, as of
+// a first version, cannot arrive.
 func (l *look) tellOn(r Route) bool {
-	if !l.converged() && r.Weights[l.s.Candidate] > l.s.Weight() {
+	if told := !l.s.Route.Equal(Route{}); told && !l.converged() && r.Weights[l.s.Candidate] > l.s.Weight() {
 		l.tell(l.s.Route)
 		return false
 	}

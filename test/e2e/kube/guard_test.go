@@ -21,6 +21,7 @@ import (
 )
 
 func TestRollout_NonsenseIsRefusedInWords(t *testing.T) {
+	t.Parallel()
 	w := world.New(t)
 	for _, tt := range []struct{ spec, says string }{
 		{`{"strategy":{}}`, "exactly one of"},
@@ -87,6 +88,7 @@ func mineService(w *world.World) *corev1.Service {
 }
 
 func TestGuard_HoldsWhateverIsWrittenMidway(t *testing.T) {
+	t.Parallel()
 	w := world.New(t)
 	w.Deploy()
 	before := w.Theirs()
@@ -133,6 +135,7 @@ func TestGuard_HoldsWhateverIsWrittenMidway(t *testing.T) {
 }
 
 func TestTemplates_ThatChangeMidway(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, then string
 		stable     string
@@ -167,6 +170,7 @@ func TestTemplates_ThatChangeMidway(t *testing.T) {
 }
 
 func TestCandidate_ThatNeverServesIsTakenBack(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, patch, says string }{
 		{"wrong image", `[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"nowhere.invalid/api-status:9"}]`, "Image"},
 		{"crash loop", `[{"op":"replace","path":"/spec/template/spec/containers/0/args","value":["-version","2.0.0","-fail","exit"]}]`, "exit code 1"},
@@ -198,6 +202,7 @@ func TestCandidate_ThatNeverServesIsTakenBack(t *testing.T) {
 }
 
 func TestUndo_ThatIsAbortedIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
 	w := world.New(t)
 	w.Deploy()
 	w.Adopt(world.Canary("manual"))

@@ -15,6 +15,7 @@ import (
 )
 
 func TestAdoptAndEject_TouchNoPod(t *testing.T) {
+	t.Parallel()
 	w := world.New(t)
 	w.Deploy()
 	before, pods := w.Theirs(), w.PodNames()
@@ -40,6 +41,7 @@ func TestAdoptAndEject_TouchNoPod(t *testing.T) {
 }
 
 func TestEject_MidwayGoesBackToStableFirst(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name       string
 		controller bool
@@ -94,6 +96,7 @@ func TestEject_MidwayGoesBackToStableFirst(t *testing.T) {
 }
 
 func TestController_IsStoppedMidwayAndGoesOn(t *testing.T) {
+	t.Parallel()
 	for _, s := range []*v1alpha1.Strategy{world.Canary("2s", "2s"), world.BlueGreen()} {
 		name := "canary"
 		if s.BlueGreen != nil {
@@ -131,6 +134,7 @@ func TestController_IsStoppedMidwayAndGoesOn(t *testing.T) {
 }
 
 func TestController_DiesWithEachOfItsWrites(t *testing.T) {
+	t.Parallel()
 	for _, s := range []*v1alpha1.Strategy{world.Canary("1s"), world.BlueGreen()} {
 		name := "canary"
 		if s.BlueGreen != nil {

@@ -15,6 +15,7 @@ import (
 )
 
 func TestReplicas_OneIsEnough(t *testing.T) {
+	t.Parallel()
 	for name, s := range map[string]*v1alpha1.Strategy{"blue-green": world.BlueGreen(), "canary": world.Canary("1s")} {
 		t.Run(name, func(t *testing.T) {
 			w := world.New(t)
@@ -34,6 +35,7 @@ func TestReplicas_OneIsEnough(t *testing.T) {
 }
 
 func TestReplicas_FromNothingTheNewVersionWakes(t *testing.T) {
+	t.Parallel()
 	w := world.New(t)
 	w.Deploy()
 	w.Adopt(world.Canary("manual"))
@@ -49,6 +51,7 @@ func TestReplicas_FromNothingTheNewVersionWakes(t *testing.T) {
 }
 
 func TestAbort_ScalingAfterItWakesStableOnly(t *testing.T) {
+	t.Parallel()
 	w := world.New(t)
 	w.Deploy()
 	w.Adopt(world.Canary("manual"))

@@ -30,6 +30,7 @@ var forms = []form{
 }
 
 func TestStrategies_LoseNothing(t *testing.T) {
+	t.Parallel()
 	for _, s := range []struct {
 		name     string
 		strategy func() *v1alpha1.Strategy
@@ -66,6 +67,7 @@ func TestStrategies_LoseNothing(t *testing.T) {
 }
 
 func TestNatively_TheNaiveServiceLosesRequests(t *testing.T) {
+	t.Parallel()
 	w := world.New(t)
 	w.Deploy("-naive")
 	counted := w.UnderLoad(1, 0.3, func() {
@@ -83,6 +85,7 @@ func TestNatively_TheNaiveServiceLosesRequests(t *testing.T) {
 }
 
 func TestAbort_GivesStableItsTrafficAndItsTemplate(t *testing.T) {
+	t.Parallel()
 	for _, s := range []*v1alpha1.Strategy{world.Canary("manual"), {BlueGreen: &v1alpha1.BlueGreen{HoldBack: duration(time.Hour)}}} {
 		name := "canary at its step"
 		if s.BlueGreen != nil {
@@ -132,6 +135,7 @@ func TestAbort_GivesStableItsTrafficAndItsTemplate(t *testing.T) {
 }
 
 func TestScale_IsFollowedDuringARollout(t *testing.T) {
+	t.Parallel()
 	w := world.New(t)
 	w.Deploy()
 	w.Adopt(world.Canary("manual"))

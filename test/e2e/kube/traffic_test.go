@@ -16,6 +16,7 @@ import (
 
 // TestServices_OfEveryShape: what a Service may be beside the usual.
 func TestServices_OfEveryShape(t *testing.T) {
+	t.Parallel()
 	for _, shape := range []struct {
 		name  string
 		patch string // of the Service
