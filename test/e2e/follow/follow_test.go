@@ -40,7 +40,7 @@ func TestFollow(t *testing.T) {
 	t.Run("stories", func(t *testing.T) {
 		for name, story := range map[string]func(*testing.T, *host){
 			"ATagDeploysItself": aTagDeploysItself, "AsksBeforeAMovedTag": asksBeforeAMovedTag, "OneSecretAndNoOther": oneSecretAndNoOther,
-			"FirstHourOnACluster": firstHourOnACluster, "FirstHourOnOneMachine": func(t *testing.T, _ *host) { firstHourOnOneMachine(t) },
+			"InitOfEachExample": func(t *testing.T, _ *host) { initOfEachExample(t) }, "FirstHourOnACluster": firstHourOnACluster, "FirstHourOnOneMachine": func(t *testing.T, _ *host) { firstHourOnOneMachine(t) },
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
