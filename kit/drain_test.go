@@ -11,7 +11,7 @@ import (
 )
 
 func TestDrain_KeepsServingNewConnectionsUntilTheDelayHasPassed(t *testing.T) {
-	svc := start(t, api(http.HandlerFunc(hello))).waitReady()
+	svc := start(t, api(http.HandlerFunc(hello)), WithBudget(roomy)).waitReady()
 	svc.cancel()
 	<-svc.draining
 	served, announced := 0, 0
@@ -77,7 +77,7 @@ func TestQuiesce_RequestsInFlightAreAnsweredInFull(t *testing.T) {
 			w.(http.Flusher).Flush()
 			time.Sleep(100 * time.Millisecond) // 2 s: well past the drain
 		}
-	}))).waitReady()
+	})), WithBudget(roomy)).waitReady()
 
 	answer := make(chan string, 1)
 	go func() {

