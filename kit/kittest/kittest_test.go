@@ -21,8 +21,8 @@ const serveEnv = "KITTEST_SERVE"
 
 func TestMain(m *testing.M) {
 	name := os.Getenv(serveEnv)
-	if name == "swap" {
-		swap(os.Getenv("PORT"))
+	if name == "swap" || name == "getonly" {
+		swap(os.Getenv("PORT"), name == "swap")
 		os.Exit(1)
 	}
 	if fault, err := faulty.Find(name); err == nil {
@@ -31,12 +31,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// swap is a service that has changed one line.
-func swap(port string) {
+// swap is a service that has changed one line. It takes POST, or does not know
+// what that is.
+func swap(port string, post bool) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ready", kit.Readyz)
 	mux.HandleFunc("/healthz", kit.Livez)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello") })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && !post {
+			http.Error(w, "what is that?", http.StatusNotImplemented)
+			return
+		}
+		fmt.Fprintln(w, "hello")
+	})
 	fmt.Println(kit.ListenAndServe("127.0.0.1:"+port, mux))
 }
 
@@ -84,6 +91,22 @@ func TestConform_TheSwapAloneKeepsEveryRule(t *testing.T) {
 		ReadyPath: "/ready", LivePath: "/healthz", Version: "1.0.0",
 	}
 	Conform(t, swap)
+}
+
+// A service that takes no POST cannot be asked slowly by an upload, and breaks
+// no rule by that.
+func TestJudge_WithoutPostAnUploadSaysNothing(t *testing.T) {
+	t.Parallel()
+	getonly := target(t, "getonly")
+	getonly.SamePort, getonly.Declared.SlowPath, getonly.Declared.HTTP2, getonly.Declared.GRPC = true, "", false, false
+	getonly.Declared.EventPath, getonly.Declared.SocketPath, getonly.Declared.DependPath = "", "", ""
+	getonly.Declared.ReadyPath, getonly.Declared.LivePath = "/ready", "/healthz"
+	judgedInTime(t, getonly, []string{"Z9"}, func(j Judgement) (wrong []string) {
+		if r := j.Results[len(j.Results)-1]; r.ID != "Z9" || r.Status != Skip || !strings.Contains(r.Why, "name a path that takes long") {
+			wrong = append(wrong, fmt.Sprintf("%s: %s: %s\n  %s", r.ID, r.Status, r.Why, strings.Join(r.Evidence, "\n  ")))
+		}
+		return wrong
+	})
 }
 
 // TestJudge_NamesTheFirstCause: for each rule there is a service that breaks

@@ -22,9 +22,10 @@ type Session struct {
 	idle    func() (idleStop, error)
 	hard    func() (hardStop, error)
 
-	mu   sync.Mutex
-	seen []*episode    // the stops under load, in the order in which they ended
-	late time.Duration // of this machine, at the worst
+	mu      sync.Mutex
+	seen    []*episode    // the stops under load, in the order in which they ended
+	late    time.Duration // of this machine, at the worst
+	refuses bool          // it has refused a POST
 }
 
 // NewSession prepares to judge the target. Nothing is started yet. The context

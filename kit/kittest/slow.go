@@ -55,7 +55,7 @@ func (s *Session) slow(ctx context.Context, addr, path string, lasts time.Durati
 	if path != "" {
 		fill := strings.NewReplacer("{duration}", lasts.String(), "{ms}", strconv.FormatInt(lasts.Milliseconds(), 10))
 		method, url = http.MethodGet, "http://"+addr+fill.Replace(path)
-	} else if s.Spec.onlyGRPC() || s.Spec.ReadOnly {
+	} else if s.Spec.onlyGRPC() || s.Spec.ReadOnly || s.refusesPost() {
 		return http.StatusOK, nil // an empty message cannot be sent slowly, nor can a GET
 	} else {
 		body = trickle(ctx, lasts)

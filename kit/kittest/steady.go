@@ -43,13 +43,27 @@ func (s *Session) collect(ctx context.Context, opts load.Options) (results []loa
 	return results
 }
 
-// takesPost tries: a service without POST is not judged by it.
+// takesPost tries, until there was an answer: a service without POST is not
+// judged by it.
 func (s *Session) takesPost(ctx context.Context, addr string) bool {
-	if s.Spec.ReadOnly {
+	if s.Spec.ReadOnly || s.refusesPost() {
 		return false
 	}
 	status, err := s.post(ctx, addr)
-	return err == nil && status < 400
+	if err != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuses = status >= 400
+	return !s.refuses
+}
+
+// refusesPost reports whether it has said so.
+func (s *Session) refusesPost() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refuses
 }
 
 // reply is one answer on a connection that is used steadily.
