@@ -130,16 +130,21 @@ func ParseCheckReport(name string, data []byte) (*CheckReport, error) {
 }
 
 // Passed reports whether the live test has seen a Z rule hold. False for no report.
-func (r *CheckReport) Passed(id string) bool {
+func (r *CheckReport) Passed(id string) bool { return r.result(id) == "pass" }
+
+// Failed reports whether the live test has seen a Z rule broken. False for no report.
+func (r *CheckReport) Failed(id string) bool { return r.result(id) == "fail" }
+
+func (r *CheckReport) result(id string) string {
 	if r == nil {
-		return false
+		return ""
 	}
 	for _, one := range r.Rules {
 		if one.ID == id {
-			return one.Result == "pass"
+			return one.Result
 		}
 	}
-	return false
+	return ""
 }
 
 // Given is the answer to a question: what somebody said, else what a live test has seen to hold; empty if nobody knows.

@@ -11,7 +11,7 @@ var z1Signal = Rule{
 	ID: "Z1", Must: true, Needs: []string{"Z3"},
 	Title: "SIGTERM reaches the service and does not kill it",
 	Why:   "a process that dies of SIGTERM, or never gets it, takes everything in flight with it",
-	Fix:   "handle SIGTERM (kit does); start the program directly, not through a shell that keeps the signal for itself",
+	Fix:   "handle SIGTERM (kit does, and gapless wrap for a program in any language); start the program directly, not through a shell that keeps the signal for itself",
 	How:   "the process is watched after SIGTERM: alive half a second later, and not ended by a signal",
 	Run: firstStop(func(s *Session, e *episode) Result {
 		if !e.exited {

@@ -11,7 +11,7 @@ var z5NewConnections = Rule{
 	ID: "Z5", Must: true, Needs: []string{"Z3", "Z1"},
 	Title: "for the whole drain delay new connections are accepted and answered",
 	Why:   "traffic is routed here until everybody has heard; whoever closes at SIGTERM refuses it",
-	Fix:   "go on serving for the drain delay after SIGTERM (kit does), or sleep in preStop for as long",
+	Fix:   "go on serving for the drain delay after SIGTERM (kit does, and gapless wrap for a program in any language), or sleep in preStop for as long",
 	How:   "half of the steady load comes on a new connection each",
 	Run: everyStop(func(s *Session, e *episode) Result {
 		return noneLost(s, e, "new", func(r load.Result) bool { return !r.Reused })

@@ -140,6 +140,11 @@ func unseen(w *lint.World, one *lint.Workload, c lint.Container) []lint.Finding 
 		Fix: "run gapless check; if the service does not drain by itself, add preStop: {sleep: {seconds: 5}}",
 		Ask: &askPreStop,
 	}
+	if w.Checked.Failed("Z1") || w.Checked.Failed("Z5") {
+		f.Severity = lint.Error
+		f.What += ", and gapless check saw that the service stops serving as soon as it is told to"
+		f.Fix = "have the service drain by itself (kit, or gapless wrap), and check it again; or add preStop: {sleep: {seconds: 5}}, for new connections only"
+	}
 	if d, ok := w.Answers.Duration(one.Object, askPreStop.Key); ok && d >= time.Second {
 		f.Edits = []manifest.Edit{at.Set("sleep:\n  seconds: " + lint.Seconds(d) + "\n")}
 	}
