@@ -108,6 +108,12 @@ func (r record) named() report.Report {
 	out := r.Report
 	say := func(text string) string { return inWords(text, r.Names) }
 	out.From, out.To, out.Message = say(out.From), say(out.To), say(out.Message)
+	if r.Report.Images != nil {
+		out.Images = map[string][]string{}
+		for version, images := range r.Report.Images {
+			out.Images[say(version)] = images
+		}
+	}
 	out.Decisions, out.Converged = slices.Clone(out.Decisions), slices.Clone(out.Converged)
 	for i := range out.Decisions {
 		out.Decisions[i].Message = say(out.Decisions[i].Message)
@@ -153,6 +159,7 @@ func (a *App) Record(ctx context.Context, seen controller.Seen, d rollout.Decisi
 			now.Source = from
 		}
 		e.now = record{a.names(a.seen), now}
+		noteImages(&e.now.Report, a.seen.pods)
 		if note := a.shadowed(ctx, d.State); note != "" {
 			e.now.Report.Notes = append(e.now.Report.Notes, note)
 		}

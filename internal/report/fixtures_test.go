@@ -180,6 +180,7 @@ func aborted() report.Report {
 	}
 	r := report.Report{
 		App: "demo-api", Revision: 5, Strategy: "canary", From: "1.0.0", To: "2.0.0",
+		Images: map[string][]string{"1.0.0": {"app registry.example.org/api@sha256:" + strings.Repeat("1a", 32)}, "2.0.0": {"app registry.example.org/api@sha256:" + strings.Repeat("5e", 32)}},
 		Source: &report.Source{Repository: "https://git.example.org/shop/api.git", Tag: "v2.0.0", Commit: "8f2c1de0b7a94e6d5c3b2a190817263544f0e1d2", Digest: "sha256:" + strings.Repeat("5e", 32), SignedBy: "SSH SHA256:abc"},
 		Phase:  "Idle", At: at(20), Started: at(2), Ended: at(15), Outcome: report.Aborted,
 		Reason: "CandidateFailed", Message: "2.0.0 lost its last instance at 25 %: exit status 2. Stable serves all traffic.",

@@ -29,6 +29,8 @@ type Report struct {
 	To string `json:"to,omitempty"`
 	// Source is where To comes from. Nil where nobody has said.
 	Source *Source `json:"source,omitempty"`
+	// Images lists, by version, what its containers ran, by digest: "app registry.example.com/api@sha256:...". Empty where nothing tells.
+	Images map[string][]string `json:"images,omitempty"`
 
 	// Phase is where the revision stands: one of the engine's phases, such as Shifting.
 	Phase string `json:"phase,omitempty"`

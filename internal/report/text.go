@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,6 +24,7 @@ func Text(w io.Writer, r Report) error {
 	p.decisions(r)
 	p.converged(r)
 	p.lines("last lines of the candidate", r.Logs)
+	p.section("images", imageRows(r.Images)...)
 	p.lines("notes", r.Notes)
 	if r.Traffic != nil {
 		p.verdict(*r.Traffic)
@@ -64,6 +67,17 @@ func (p *page) section(title string, rows ...string) {
 	for line := range bytes.Lines(table.Bytes()) {
 		p.buf.Write(append(bytes.TrimRight(line, " \n"), '\n'))
 	}
+}
+
+// imageRows are one for each image of each version.
+func imageRows(images map[string][]string) []string {
+	var rows []string
+	for _, version := range slices.Sorted(maps.Keys(images)) {
+		for _, image := range images[version] {
+			rows = append(rows, row(version, image))
+		}
+	}
+	return rows
 }
 
 func row(cells ...any) string {

@@ -254,6 +254,9 @@ func aTagDeploysItself(t *testing.T, h *host) {
 	if err := json.Unmarshal([]byte(out[strings.Index(out, "{"):]), &r); err != nil || r.Source == nil || r.Source.Tag != "v2.0.0" || r.Source.Commit != commit || !strings.HasSuffix(pinned, r.Source.Digest) {
 		t.Errorf("the report does not say where 2.0.0 comes from: %v %+v", err, r.Source)
 	}
+	if images := r.Images["2.0.0"]; len(images) != 1 || !strings.HasSuffix(images[0], r.Source.Digest) {
+		t.Errorf("the report says of what ran: %v", r.Images)
+	}
 	s.holdsNoSecret(out)
 }
 
