@@ -53,7 +53,7 @@ func TestController_IsAwayMidway(t *testing.T) {
 // TestController_DiesAtItsNthWrite: for every n, before the write arrives and after it. In a soak.
 func TestController_DiesAtItsNthWrite(t *testing.T) {
 	if !soak {
-		t.Skip("in a soak; TestController_DiesWithEachOfItsWrites does all n in one rollout")
+		t.Skip("in a soak")
 	}
 	for name, s := range map[string]*v1alpha1.Strategy{"canary": world.Canary("1s"), "blue-green": world.BlueGreen()} {
 		for _, late := range []bool{false, true} {

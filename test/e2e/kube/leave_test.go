@@ -134,6 +134,9 @@ func TestController_IsStoppedMidwayAndGoesOn(t *testing.T) {
 }
 
 func TestController_DiesWithEachOfItsWrites(t *testing.T) {
+	if !soak {
+		t.Skip("in a soak: twelve minutes")
+	}
 	t.Parallel()
 	for _, s := range []*v1alpha1.Strategy{world.Canary("1s"), world.BlueGreen()} {
 		name := "canary"
