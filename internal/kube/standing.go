@@ -29,8 +29,12 @@ func (l *look) versions(now time.Time) map[rollout.Version]rollout.Standing {
 				continue
 			}
 			st.Running++
-			if available(p, time.Duration(minReady)*time.Second, now) && (l.listed == nil || l.listed[p.Name] || !l.shown(s.version)) {
+			switch {
+			case !available(p, time.Duration(minReady)*time.Second, now):
+			case l.listed == nil || l.listed[p.Name] || !l.shown(s.version):
 				st.Serving++
+			default:
+				st.Unlisted++ // slices follow readiness some 100 ms later
 			}
 		}
 		if st.Serving < s.replicas {

@@ -82,7 +82,7 @@ func (l *look) overdue() bool {
 // lost aborts a passage whose candidate had traffic and has no serving instance left, and tells whether it did.
 func (l *look) lost() bool {
 	c := l.candidate()
-	if !l.s.Route.Reaches(l.s.Candidate) || c.Serving > 0 || l.s.Most == 0 || l.seen.Replicas == 0 || l.s.Stable == "" {
+	if !l.s.Route.Reaches(l.s.Candidate) || c.Serving+c.Unlisted > 0 || l.s.Most == 0 || l.seen.Replicas == 0 || l.s.Stable == "" {
 		return false
 	}
 	l.abort(true, ReasonCandidateLost, "no instance of %s serves any more%s", l.s.Candidate, why(c))

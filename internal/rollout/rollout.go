@@ -151,6 +151,8 @@ type Standing struct {
 	Running int `json:"running"`
 	// Serving counts instances that are ready (for the app's minimum time) and that the data plane can send to.
 	Serving int `json:"serving"`
+	// Unlisted counts instances that are ready, too, but that the data plane has not heard of yet. A version that has some is not lost.
+	Unlisted int `json:"unlisted,omitempty"`
 	// Stopping counts instances that are on their way out.
 	Stopping int `json:"stopping,omitempty"`
 	// InFlight counts requests being answered; -1 where the platform cannot know.

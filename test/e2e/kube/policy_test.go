@@ -32,7 +32,7 @@ func without(w *world.World, names ...string) {
 // controller takes the rollout over from there, and nothing is lost.
 func TestPolicy_DeletedAtRest(t *testing.T) {
 	if !soak {
-		t.Skip("in a soak: the candidate is sometimes taken for lost, and goes back")
+		t.Skip("in a soak")
 	}
 	w := world.New(t)
 	w.Deploy("-naive")
