@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -23,6 +22,7 @@ import (
 	"gapless.dev/gapless/internal/local"
 	"gapless.dev/gapless/internal/probe"
 	"gapless.dev/gapless/internal/report"
+	"gapless.dev/gapless/test/typed"
 	"gapless.dev/kit/load"
 )
 
@@ -117,7 +117,7 @@ follow: {repository: %q, insecure: true, every: 200ms, build: [sh, ./build]%s}
 		ping, err := local.Dial(filepath.Join(w.dir, "s")).Ping(t.Context())
 		if err == nil && len(ping.Ports) > 0 {
 			w.url = "http://" + ping.Ports[0].Address + "/"
-			_, err = w.version()
+			_, err = typed.Version(w.url)
 		}
 		return err
 	})
@@ -141,19 +141,6 @@ func (w *workshop) release(tag, program string, args ...string) string {
 	commit := w.code.Commit("run.in", program)
 	w.code.Tag(tag, args...)
 	return commit
-}
-
-func (w *workshop) version() (string, error) {
-	res, err := http.Get(w.url)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, res.Body)
-	if res.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s", res.Status)
-	}
-	return res.Header.Get("Gapless-Version"), nil
 }
 
 func (w *workshop) status() report.Report {
@@ -202,7 +189,7 @@ func (w *workshop) says(text string) {
 
 func (w *workshop) serves(want string) {
 	w.Helper()
-	if got, err := w.version(); err != nil || got != want {
+	if got, err := typed.Version(w.url); err != nil || got != want {
 		w.Errorf("version %q serves, %v; want %s", got, err, want)
 	}
 }

@@ -46,9 +46,8 @@ type Fleet struct {
 	wg    sync.WaitGroup
 	ctx   context.Context
 
-	watchMu      sync.Mutex
-	watching     map[schema.GroupVersionKind]bool
-	watchingMeta map[schema.GroupVersionKind]bool
+	watchMu  sync.Mutex
+	watching map[watchKey]bool
 }
 
 // running is the loop of one Rollout.
@@ -97,13 +96,24 @@ func (f *Fleet) Start(ctx context.Context) error {
 // watch has the loops of its namespace woken when an object of a kind changes. Kinds that a look reads only for some Rollouts are
 // watched from the first of those on.
 func (f *Fleet) watch(ctx context.Context, kind schema.GroupVersionKind) error {
-	f.watchMu.Lock()
-	defer f.watchMu.Unlock()
-	if f.watching[kind] {
-		return nil
-	}
 	o := &unstructured.Unstructured{}
 	o.SetGroupVersionKind(kind)
+	return f.wakeOn(ctx, o, watchKey{kind, false})
+}
+
+// A watchKey is a kind that is watched, as a whole or by its metadata only.
+type watchKey struct {
+	kind     schema.GroupVersionKind
+	metadata bool
+}
+
+// wakeOn has the loops woken when an object like this one changes. Saying it again changes nothing.
+func (f *Fleet) wakeOn(ctx context.Context, o client.Object, key watchKey) error {
+	f.watchMu.Lock()
+	defer f.watchMu.Unlock()
+	if f.watching[key] {
+		return nil
+	}
 	informer, err := f.Cache.GetInformer(ctx, o)
 	if err != nil {
 		return err
@@ -112,31 +122,17 @@ func (f *Fleet) watch(ctx context.Context, kind schema.GroupVersionKind) error {
 		return err
 	}
 	if f.watching == nil {
-		f.watching = map[schema.GroupVersionKind]bool{}
+		f.watching = map[watchKey]bool{}
 	}
-	f.watching[kind] = true
+	f.watching[key] = true
 	return nil
 }
 
 // Get reads the metadata of an object, and has the loops of its namespace woken when it changes.
 func (f *Fleet) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
-	f.watchMu.Lock()
-	kind := o.GetObjectKind().GroupVersionKind()
-	if !f.watchingMeta[kind] {
-		informer, err := f.Cache.GetInformer(ctx, o)
-		if err == nil {
-			_, err = informer.AddEventHandler(f.handler())
-		}
-		if err != nil {
-			f.watchMu.Unlock()
-			return err
-		}
-		if f.watchingMeta == nil {
-			f.watchingMeta = map[schema.GroupVersionKind]bool{}
-		}
-		f.watchingMeta[kind] = true
+	if err := f.wakeOn(ctx, o, watchKey{o.GetObjectKind().GroupVersionKind(), true}); err != nil {
+		return err
 	}
-	f.watchMu.Unlock()
 	return f.Cache.Get(ctx, key, o, opts...)
 }
 

@@ -78,7 +78,7 @@ func (h *FirstHour) block(term *Terminal, b Block) {
 	switch {
 	case b.Begins("gapless up"):
 		h.up = term.Starts(b.Text)
-		h.eventually("it serves", func() error { _, err := h.version(); return err })
+		h.eventually("it serves", func() error { _, err := Version(h.url); return err })
 	case b.Begins("gapless follow"):
 		h.follow = term.Starts(b.Text)
 		h.eventually("it has looked", func() error { return says(h.follow, "1.0.0 is live already") })
@@ -110,7 +110,7 @@ func (h *FirstHour) decided(version string) {
 		return nil
 	})
 	h.lastVersion = version
-	serves, err := h.version()
+	serves, err := Version(h.url)
 	if err != nil || serves != version && h.outcomes[version] == report.Promoted {
 		h.Errorf("%s is %s, and %q answers: %v", version, h.outcomes[version], serves, err)
 	}
@@ -134,8 +134,9 @@ func NothingLost(t testing.TB, said, version string) {
 	}
 }
 
-func (h *FirstHour) version() (string, error) {
-	res, err := http.Get(h.url)
+// Version is the one that answers at a URL, by its header.
+func Version(url string) (string, error) {
+	res, err := http.Get(url)
 	if err != nil {
 		return "", err
 	}
