@@ -87,3 +87,27 @@ func TestMake_ANameThatAnotherHasIsLeftAlone(t *testing.T) {
 		t.Errorf("theirs was touched: %v", err)
 	}
 }
+
+func TestMake_AReplicaSetThatAWebhookChangedIsStillTheTemplates(t *testing.T) {
+	d := newDesk(t)
+	v := d.newTemplate()
+	d.look()
+	if err := d.app.make(t.Context(), d.app.seen, v, 1); err != nil {
+		t.Fatal(err)
+	}
+	changed := &unstructured.Unstructured{}
+	changed.SetGroupVersionKind(replicaSetKind)
+	if err := d.client.Get(t.Context(), types.NamespacedName{Namespace: "shop", Name: "api-" + string(v)}, changed); err != nil {
+		t.Fatal(err)
+	}
+	d.change(changed, func() {
+		_ = unstructured.SetNestedField(changed.Object, "yes", "spec", "template", "metadata", "annotations", "theirs")
+	})
+	l := d.look()
+	if l.Wanted != v {
+		t.Errorf("the template is %s, and was %s", l.Wanted, v)
+	}
+	if s, _ := d.app.seen.set(v); d.app.seen.recognised(s) {
+		t.Error("it gets traffic, though Kubernetes will make another one of the template")
+	}
+}

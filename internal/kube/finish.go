@@ -131,14 +131,19 @@ func (a *App) unmark(ctx context.Context, l *look) error {
 	if !controllerutil.ContainsFinalizer(l.rollout, v1alpha1.Finalizer) {
 		return nil
 	}
-	next := l.rollout.DeepCopy()
-	controllerutil.RemoveFinalizer(next, v1alpha1.Finalizer)
-	if next.DeletionTimestamp != nil {
+	if l.rollout.DeletionTimestamp != nil {
 		// With the finalizer the Rollout goes, and with it what we know: the Deployment is let go first.
 		if err := a.unlabel(ctx, l); err != nil {
 			return err
 		}
 	}
+	return a.unbind(ctx, l)
+}
+
+// unbind takes the finalizer off.
+func (a *App) unbind(ctx context.Context, l *look) error {
+	next := l.rollout.DeepCopy()
+	controllerutil.RemoveFinalizer(next, v1alpha1.Finalizer)
 	if err := a.Client.Patch(ctx, next, client.MergeFromWithOptions(l.rollout, client.MergeFromWithOptimisticLock{})); err != nil {
 		return client.IgnoreNotFound(err)
 	}

@@ -105,6 +105,9 @@ func (a *App) look(ctx context.Context) (*look, error) {
 	l.deploy.SetGroupVersionKind(deploymentKind)
 	key := types.NamespacedName{Namespace: a.Key.Namespace, Name: l.rollout.Target()}
 	if err := a.Client.Get(ctx, key, l.deploy); apierrors.IsNotFound(err) {
+		if l.leaves() && !a.LooksOn {
+			return nil, a.bury(ctx, l)
+		}
 		return nil, a.refuse(ctx, l, v1alpha1.ReasonTargetNotFound, "there is no Deployment %s in namespace %s", key.Name, key.Namespace)
 	} else if err != nil {
 		return nil, err
@@ -211,15 +214,15 @@ func (a *App) lookAtSets(ctx context.Context, l *look) error {
 	return nil
 }
 
-// named is the name of a template without a ReplicaSet. Where another template or another Deployment's ReplicaSet has it, it is another one.
+// named is the name of a template without a ReplicaSet. Where the ReplicaSet of another owner has it, it is another one. A ReplicaSet of
+// this Deployment by that name is the one that was made for the template, whatever an admission webhook has made of it since: under a second
+// name it would only be changed again.
 func (a *App) named(l *look) rollout.Version {
 	v := l.known(hashOf(l.template))
-	for n := 1; ; n++ {
-		if _, other := l.set(v); !other && !a.taken[v] {
-			return v
-		}
+	for n := 1; a.taken[v]; n++ {
 		v = hashOf(l.template + "#" + strconv.Itoa(n))
 	}
+	return v
 }
 
 // known is the name that a template without a ReplicaSet had when it had one. Kubernetes names ReplicaSets in its own way, and a
@@ -327,7 +330,7 @@ func (a *App) lookAtTraffic(ctx context.Context, l *look) error {
 		l.behind = missing
 	}
 	for _, name := range l.rollout.Spec.Services {
-		if named[name] {
+		if named[name] && !l.leaves() {
 			return a.refuse(ctx, l, v1alpha1.ReasonServiceMissing, "spec.services: %s does not exist, or its selector does not match the Deployment's template", name)
 		}
 	}

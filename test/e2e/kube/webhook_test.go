@@ -82,9 +82,6 @@ func TestWebhook_ThatChangesATemplateDoesNotSlipPastTheGuard(t *testing.T) {
 // TestWebhook_ThatChangesReplicaSetsIsSaid: Kubernetes then does not take ours for the template's, and would roll everything once more at the end.
 // It is taken back instead, before it has had a request.
 func TestWebhook_ThatChangesReplicaSetsIsSaid(t *testing.T) {
-	if !soak {
-		t.Skip("in a soak: going back from a ReplicaSet that was not taken does not end")
-	}
 	t.Parallel()
 	w := world.New(t)
 	w.Deploy()

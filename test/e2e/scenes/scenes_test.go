@@ -67,6 +67,10 @@ func TestScenes(t *testing.T) {
 			t.Parallel()
 			moments(t)
 		})
+		t.Run("a namespace is deleted midway", func(t *testing.T) {
+			t.Parallel()
+			vanish(t)
+		})
 		t.Run("the controller is replaced and killed", func(t *testing.T) {
 			t.Parallel()
 			disturb(t, w)
@@ -148,6 +152,24 @@ func disturb(t *testing.T, outer *world.World) {
 			return errors.New(out)
 		}
 		t.Logf("%s led and was killed, with a rollout on its way: %v", pod, active() == nil)
+		return nil
+	})
+}
+
+// vanish deletes a namespace in the midst of a rollout. Nothing of ours keeps it.
+func vanish(t *testing.T) {
+	w := world.Bare(t)
+	w.Deploy()
+	w.Adopt(world.Canary("manual"))
+	w.Set("2.0.0")
+	w.Until("the step stands", func(r *v1alpha1.Rollout) bool { return r.Status.Reason == rollout.ReasonAwaitingPromote })
+	ns := &corev1.Namespace{}
+	ns.Name = w.Namespace
+	world.Check(t, w.Delete(w.Context(), ns))
+	w.Eventually("the namespace goes", 3*time.Minute, func() error {
+		if err := w.Get(t.Context(), types.NamespacedName{Name: w.Namespace}, ns); !kube.Gone(err) {
+			return fmt.Errorf("%+v, %v", ns.Status.Conditions, err)
+		}
 		return nil
 	})
 }

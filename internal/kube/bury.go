@@ -1,0 +1,90 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"gapless.dev/gapless/api/v1alpha1"
+	"gapless.dev/gapless/internal/traffic/service"
+)
+
+// leaves tells whether the Rollout was deleted in the midst of a revision and waits for us.
+func (l *look) leaves() bool {
+	return l.rollout.DeletionTimestamp != nil && controllerutil.ContainsFinalizer(l.rollout, v1alpha1.Finalizer)
+}
+
+// bury ends a deleted Rollout whose Deployment is gone, as when their namespace was deleted in the midst of a revision. No pod is left to give
+// back, only what stands beside: the user's budgets, route and Services. The finalizer would else keep the Rollout, and a namespace, for ever.
+// Its error is ErrGone when all is done, else what is waited for.
+func (a *App) bury(ctx context.Context, l *look) error {
+	key := types.NamespacedName{Namespace: a.Key.Namespace, Name: l.rollout.Target()}
+	if a.Live != nil { // the cache may only be late
+		live := &unstructured.Unstructured{}
+		live.SetGroupVersionKind(deploymentKind)
+		switch err := a.Live.Get(ctx, key, live); {
+		case err == nil:
+			return fmt.Errorf("the cache does not show Deployment %s yet", key.Name)
+		case !apierrors.IsNotFound(err):
+			return err
+		}
+	}
+	if err := a.makeUp(ctx, l); err != nil {
+		return err
+	}
+	if err := a.lookAtTraffic(ctx, l); err != nil {
+		return err
+	}
+	if err := a.protect(ctx, l); err != nil {
+		return err
+	}
+	wait := fmt.Errorf("Deployment %s is gone, and what stood beside it is put away", key.Name)
+	if l.behind != "" || !l.undisturbed {
+		return wait
+	}
+	switch done, err := l.router.Forget(ctx); {
+	case err != nil:
+		return err
+	case !done:
+		return wait
+	}
+	if err := l.pins.PinTo(ctx, ""); err != nil {
+		return err
+	}
+	if err := a.unbind(ctx, l); err != nil {
+		return err
+	}
+	return fmt.Errorf("%s: %w", a.Key, ErrGone)
+}
+
+// makeUp gives a look what it needs of the Deployment: its name, and labels by which its Services and budgets are found. What it was adopted
+// with says some of those; a Service that is pinned to a version of ours says the others.
+func (a *App) makeUp(ctx context.Context, l *look) error {
+	podLabels := map[string]string{}
+	if ad := l.rollout.Status.Adopted; ad != nil {
+		maps.Copy(podLabels, ad.MatchLabels)
+		l.deploy.SetUID(types.UID(ad.UID))
+	}
+	var all corev1.ServiceList
+	if err := a.Client.List(ctx, &all, client.InNamespace(a.Key.Namespace)); err != nil {
+		return err
+	}
+	ours := []string{string(l.state.Stable), string(l.state.Candidate), string(l.state.Rejected)}
+	for _, s := range all.Items {
+		if pin := s.Labels[v1alpha1.LabelPinned]; pin != "" && slices.Contains(ours, pin) {
+			maps.Copy(podLabels, s.Spec.Selector)
+		}
+	}
+	delete(podLabels, service.HashKey)
+	l.deploy.SetNamespace(a.Key.Namespace)
+	l.deploy.SetName(l.rollout.Target())
+	return unstructured.SetNestedStringMap(l.deploy.Object, podLabels, "spec", "template", "metadata", "labels")
+}
