@@ -55,11 +55,14 @@ func (l *look) limit() int {
 	return max(carry(c, r), 100-carry(s, r))
 }
 
-// scale asks for n instances of a version, unless that was asked for already.
+// scale asks for n instances of a version, unless that was asked for already. Where one step ends and the next begins in one look, what the
+// last of them wants counts.
 func (l *look) scale(v Version, n int) {
 	if l.seen.Versions[v].Asked != n {
 		l.act(Action{Kind: Scale, Version: v, Replicas: n})
+		return
 	}
+	l.actions = slices.DeleteFunc(l.actions, func(a Action) bool { return a.Kind == Scale && a.Version == v })
 }
 
 // gone tells whether no instance of a version is left, not even a stopping one, and none is asked for.

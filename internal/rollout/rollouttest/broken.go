@@ -29,6 +29,7 @@ var Broken = []Engine{
 	{Name: "never removes what it aborted", Breaks: "I8", Decide: edits(without(rollout.Remove))},
 	{Name: "decides otherwise each time", Breaks: "I5", Decide: fickle},
 	{Name: "leaves its weight to a dead candidate", Breaks: "I7", Decide: lies(undeadCandidate)},
+	{Name: "takes for lost what the data plane has not heard of", Breaks: "I7", Decide: lies(deaf)},
 	{Name: "obeys an order again", Breaks: "orders", Decide: lies(func(_ *rollout.Plan, s *rollout.State, _ *rollout.Snapshot) { s.Done = 0 })},
 	{Name: "does not follow scaling", Breaks: "I9", Decide: lies(frozenReplicas)},
 	{Name: "writes back over a newer template", Breaks: "I6", Decide: edits(writeBackOverAnything)},
@@ -117,6 +118,13 @@ func roundUpCandidate(_ *rollout.Plan, s *rollout.State, seen *rollout.Snapshot)
 func undeadCandidate(_ *rollout.Plan, s *rollout.State, seen *rollout.Snapshot) {
 	if c, ok := seen.Versions[s.Candidate]; ok && s.Weight() > 0 {
 		c.Serving = c.Asked
+		seen.Versions[s.Candidate] = c
+	}
+}
+
+func deaf(_ *rollout.Plan, s *rollout.State, seen *rollout.Snapshot) {
+	if c, ok := seen.Versions[s.Candidate]; ok {
+		c.Unlisted = 0
 		seen.Versions[s.Candidate] = c
 	}
 }

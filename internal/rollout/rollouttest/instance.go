@@ -150,6 +150,10 @@ func (v *version) standing(w *world) rollout.Standing {
 	if w.blind {
 		s.InFlight = -1
 	}
+	if w.lag != nil && !w.quiet && s.Serving > 0 && w.lag.IntN(4) == 0 {
+		s.Unlisted = 1 + w.lag.IntN(s.Serving)
+		s.Serving -= s.Unlisted
+	}
 	if s.Serving < s.Running {
 		s.Failure = "not ready"
 	}

@@ -24,6 +24,7 @@ func (w *world) checkDecision(prev rollout.State, seen rollout.Snapshot, d rollo
 	w.checkBreath(seen, d)
 	w.checkTold(prev, seen, d)
 	w.checkDead(prev, seen, d)
+	w.checkLost(prev, seen, d)
 	w.checkToldAgain(seen, d)
 	w.checkGates(prev, seen, d)
 	w.checkMost(prev, seen, d)
@@ -59,7 +60,7 @@ func (w *world) checkBreath(seen rollout.Snapshot, d rollout.Decision) {
 // checkDead: what is seen to have no serving instance has no weight from that very look on.
 func (w *world) checkDead(prev rollout.State, seen rollout.Snapshot, d rollout.Decision) {
 	c := d.State.Candidate
-	if c == "" || d.State.Stable == "" || seen.Replicas == 0 || seen.Versions[c].Serving > 0 || seen.Versions[d.State.Stable].Serving == 0 ||
+	if c == "" || d.State.Stable == "" || seen.Replicas == 0 || seen.Versions[c].Serving+seen.Versions[c].Unlisted > 0 || seen.Versions[d.State.Stable].Serving == 0 ||
 		w.plan.Strategy == rollout.Recreate {
 		return
 	}
@@ -71,6 +72,17 @@ func (w *world) checkDead(prev rollout.State, seen rollout.Snapshot, d rollout.D
 	}
 	if d.State.Route.Reaches(c) {
 		w.fail("I7 a lost candidate loses its weight at once", "%s has no serving instance in %s, and the route is told: %s", c, d.State.Phase, d.State.Route)
+	}
+}
+
+// checkLost: what has a ready instance is not given up for dead, whether the data plane has heard of it or not.
+func (w *world) checkLost(prev rollout.State, seen rollout.Snapshot, d rollout.Decision) {
+	back := d.State.Aborted
+	if back == nil || prev.Aborted != nil || back.Reason != rollout.ReasonCandidateLost {
+		return
+	}
+	if c := seen.Versions[back.Version]; c.Serving+c.Unlisted > 0 {
+		w.fail("what is ready is not lost", "%s has %d serving and %d of which the data plane has not heard", back.Version, c.Serving, c.Unlisted)
 	}
 }
 
@@ -133,7 +145,7 @@ func (w *world) checkAnswers(d rollout.Decision) {
 }
 
 // checkMost: on the way forward a candidate grows only into the room that the plan has said it takes. Who scales down meanwhile takes room away
-// in which pods stand already, and a plan that is changed midway finds what the one before asked for.
+// in which pods of stable stand until they are let go, and a plan that is changed midway finds what the one before asked for.
 func (w *world) checkMost(prev rollout.State, seen rollout.Snapshot, d rollout.Decision) {
 	s := d.State
 	forward := s.Phase == rollout.Preparing || s.Phase == rollout.Shifting || s.Phase == rollout.Promoting
@@ -147,7 +159,7 @@ func (w *world) checkMost(prev rollout.State, seen rollout.Snapshot, d rollout.D
 			asked[a.Version] = a.Replicas
 		}
 	}
-	most := w.plan.Most(seen.Replicas)
+	most := w.plan.Most(max(seen.Replicas, seen.Versions[s.Stable].Asked))
 	if all := asked[s.Stable] + asked[s.Candidate]; asked[s.Candidate] > before && all > most {
 		w.fail("I11 a rollout takes no more room than its plan says", "%d and %d of %d are asked for in %s, and %d is the most", asked[s.Stable], asked[s.Candidate], seen.Replicas, s.Phase, most)
 	}

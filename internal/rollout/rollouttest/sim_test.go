@@ -100,7 +100,7 @@ func TestWorld_FollowsFromItsSeed(t *testing.T) {
 // both splits, every action is carried out, and every reason to go back occurs.
 func TestWorlds_GoEverywhere(t *testing.T) {
 	counts := map[string]int{}
-	for s := uint64(1); s <= 1500; s++ {
+	for s := uint64(1); s <= 3000; s++ {
 		w := newWorld(s, Right, false)
 		w.counts = counts
 		w.play()

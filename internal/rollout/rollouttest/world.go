@@ -76,8 +76,9 @@ type world struct {
 	versions []*version
 	plane    plane
 	grade    rollout.Grade
-	blind    bool // in-flight requests cannot be counted
-	gitops   int  // how likely, in a tick, somebody writes the template that the user asked for where it is another one
+	blind    bool       // in-flight requests cannot be counted
+	lag      *rand.Rand // if not nil, the data plane hears of what serves some time later
+	gitops   int        // how likely, in a tick, somebody writes the template that the user asked for where it is another one
 	asked    rollout.Version
 
 	desk    desk
@@ -108,6 +109,9 @@ func newWorld(seed uint64, e Engine, trace bool) *world {
 	w.faults = w.drawFaults()
 	if lazy := rand.New(rand.NewPCG(seed, 0x1a2e)); lazy.IntN(1000) < 400 {
 		w.control.lazy = lazy
+	}
+	if lag := rand.New(rand.NewPCG(seed, 0x1a9)); lag.IntN(1000) < 300 {
+		w.lag = lag
 	}
 	w.gitops = []int{0, 0, 0, 0, 0, 0, 300, 1000}[w.rng.IntN(8)]
 	w.wanted = w.newVersion(good).name
