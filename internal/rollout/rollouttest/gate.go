@@ -148,8 +148,8 @@ func (w *world) checkBlame(prev rollout.State, seen rollout.Snapshot, back rollo
 	}
 	for _, g := range w.plan.Gates {
 		v := seen.Gates[g.Name]
-		if v.Of == "" && prev.Asked != nil {
-			v = prev.Gates[g.Name]
+		if prev.Asked != nil && v.Of != prev.Asked.Key() {
+			v = prev.Gates[g.Name] // it says nothing of this question now
 		}
 		bad := v.Outcome == rollout.Fail
 		if back.Reason == rollout.ReasonGateInconclusive {
