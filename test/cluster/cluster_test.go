@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -140,18 +141,20 @@ func TestCluster_ServesPodsThroughEveryKindOfService(t *testing.T) {
 			continue // names are for processes: below
 		}
 		t.Run("from the client by "+name, func(t *testing.T) {
-			eventually(t, target, func() error { _, err := get(target); return err })
-			seen := map[string]bool{}
-			for range 60 {
-				pod, err := get(target)
-				if err != nil {
-					t.Fatal(err)
+			eventually(t, target, func() error { // a pod is ready some moments before every node sends to it
+				seen := map[string]bool{}
+				for range 60 {
+					pod, err := get(target)
+					if err != nil {
+						return err
+					}
+					seen[pod] = true
 				}
-				seen[pod] = true
-			}
-			if len(seen) != 3 {
-				t.Errorf("60 requests were answered by %d pods, want 3: %v", len(seen), seen)
-			}
+				if len(seen) != 3 {
+					return fmt.Errorf("60 requests were answered by %d pods, want 3: %v", len(seen), seen)
+				}
+				return nil
+			})
 		})
 	}
 	t.Run("from a process of the client by name", func(t *testing.T) {
