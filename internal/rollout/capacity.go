@@ -43,6 +43,14 @@ func bound(n, replicas int) int {
 	return min(100, (100*n+replicas-1)/replicas)
 }
 
+// fewest is how few of the replicas may have a weight: the inverse of bound.
+func fewest(weight, replicas int) int {
+	if weight <= 0 {
+		return 0
+	}
+	return (weight-1)*replicas/100 + 1
+}
+
 // limit is the weight that the candidate may keep. What it cannot carry goes to stable, as far as stable has room for it.
 func (l *look) limit() int {
 	r, s, c := l.seen.Replicas, l.stable().Serving, l.candidate().Serving

@@ -69,16 +69,37 @@ func (l *look) backToStable() bool {
 		return false
 	}
 	l.scale(l.s.Stable, r)
-	if s.Serving >= r || c.Serving == 0 && s.Serving > 0 || !l.s.Route.Open && !l.s.Route.Reaches(l.s.Candidate) {
+	if s.Serving >= l.whole() || c.Serving == 0 && s.Serving > 0 || !l.s.Route.Open && !l.s.Route.Reaches(l.s.Candidate) {
 		return l.tell(pin(l.s.Stable))
 	}
 	back := l.s.Route
-	if l.plan.Split == ByWeight && !recreate && s.Serving > 0 {
+	switch {
+	case recreate || s.Serving == 0:
+	case l.plan.Split == ByWeight:
 		back = l.share(min(l.s.Weight(), 100-carry(s.Serving, r)))
+	case l.plan.Strategy == Rolling || l.plan.Strategy == Canary:
+		back = l.rest(l.s.Stable) // they shared on the way here
 	}
-	l.tell(back)
+	if arrived := l.tell(back); back.Open || arrived && l.plan.Strategy == Rolling {
+		l.yield()
+	}
 	l.say(ReasonStableGrowing, "%s gets its traffic back as it comes up: %d of %d serve%s", l.s.Stable, s.Serving, r, why(s))
 	return false
+}
+
+// yield lets go of the candidate's instances beyond those that together with stable's serve what is asked for: there may be no room for
+// stable's before they have gone. Traffic follows what serves, or has been seen to have gone.
+func (l *look) yield() {
+	_, unavailable := l.room()
+	if l.plan.Strategy != Rolling {
+		unavailable = 0
+	}
+	c, r := l.candidate(), l.seen.Replicas
+	n := max(0, r-unavailable-l.stable().Serving)
+	if !l.s.Route.Open {
+		n = max(n, fewest(l.s.Weight(), r)-unavailable)
+	}
+	l.scale(l.s.Candidate, min(c.Asked, max(1, n))) // the last one goes without traffic
 }
 
 // templateGivenUp writes stable's template back and tells whether that has been tried for long enough.

@@ -52,7 +52,7 @@ func (l *look) rollingTargets() (stable, candidate int) {
 	if still := l.s.Paused != nil || l.s.Phase == Promoting || !l.converged(); still {
 		stable = max(stable, min(s.Asked, r))
 	}
-	candidate = r + surge - max(s.Running, stable)
+	candidate = r + surge - max(s.Running, s.Asked, stable)
 	if l.s.Paused != nil {
 		candidate = 0
 	}
@@ -69,8 +69,8 @@ func (l *look) room() (surge, unavailable int) {
 	return l.plan.MaxSurge, l.plan.MaxUnavailable
 }
 
-// whole is how many serving instances of the candidate may have all traffic. Without surge the last ones only have room
-// when stable is gone.
+// whole is how many serving instances of a version may have all traffic. Without surge the last ones only have room
+// when the other version is gone.
 func (l *look) whole() int {
 	if l.plan.Strategy != Rolling {
 		return l.seen.Replicas

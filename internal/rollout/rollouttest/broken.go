@@ -30,6 +30,7 @@ var Broken = []Engine{
 	{Name: "decides otherwise each time", Breaks: "I5", Decide: fickle},
 	{Name: "leaves its weight to a dead candidate", Breaks: "I7", Decide: lies(undeadCandidate)},
 	{Name: "takes for lost what the data plane has not heard of", Breaks: "I7", Decide: lies(deaf)},
+	{Name: "gives up no instance before it is back", Breaks: "I8", Decide: edits(unyielding)},
 	{Name: "obeys an order again", Breaks: "orders", Decide: lies(func(_ *rollout.Plan, s *rollout.State, _ *rollout.Snapshot) { s.Done = 0 })},
 	{Name: "does not follow scaling", Breaks: "I9", Decide: lies(frozenReplicas)},
 	{Name: "writes back over a newer template", Breaks: "I6", Decide: edits(writeBackOverAnything)},
@@ -119,6 +120,14 @@ func undeadCandidate(_ *rollout.Plan, s *rollout.State, seen *rollout.Snapshot) 
 	if c, ok := seen.Versions[s.Candidate]; ok && s.Weight() > 0 {
 		c.Serving = c.Asked
 		seen.Versions[s.Candidate] = c
+	}
+}
+
+func unyielding(_ rollout.Plan, _ rollout.Snapshot, d *rollout.Decision) {
+	if s := d.State; s.Phase == rollout.Aborting {
+		d.Actions = slices.DeleteFunc(slices.Clone(d.Actions), func(a rollout.Action) bool {
+			return a.Kind == rollout.Scale && a.Version == s.Candidate && a.Replicas > 0
+		})
 	}
 }
 

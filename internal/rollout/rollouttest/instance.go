@@ -57,9 +57,7 @@ func (v *version) count(is func(*instance) bool) (n int) {
 // scale is the platform's part: what does not serve goes first, and what serves leaves the rotation before it stops.
 func (v *version) scale(w *world, n int) {
 	v.exists, v.asked = true, n
-	for v.running() < n {
-		v.instances = append(v.instances, &instance{dueAt: w.elapsed + v.startup(w)})
-	}
+	v.start(w)
 	for v.running() > n {
 		victim := (*instance)(nil)
 		for _, i := range v.instances {
@@ -69,6 +67,13 @@ func (v *version) scale(w *world, n int) {
 		}
 		victim.stopping, victim.ready = true, false
 		victim.dueAt = w.elapsed + time.Duration(w.rng.IntN(6))*time.Second
+	}
+}
+
+// start begins what is asked for and does not run yet, as far as there is room.
+func (v *version) start(w *world) {
+	for v.running() < v.asked && !w.full() {
+		v.instances = append(v.instances, &instance{dueAt: w.elapsed + v.startup(w)})
 	}
 }
 
@@ -98,6 +103,7 @@ func (v *version) tick(w *world) {
 		}
 	}
 	v.instances = kept
+	v.start(w)
 	if before == 0 && v.serving() > 0 && v.firstUp == 0 {
 		v.firstUp = w.elapsed
 	}

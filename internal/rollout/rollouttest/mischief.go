@@ -14,6 +14,7 @@ func (w *world) mischief() {
 	}
 	if w.chance(f.scale) {
 		w.replicas = w.rng.IntN(7)
+		w.makeRoom()
 		w.say("user", "scales to %d", w.replicas)
 	}
 	if w.chance(f.order) {
@@ -77,6 +78,7 @@ func (w *world) changePlan() {
 		}
 	}
 	w.plan = p
+	w.makeRoom()
 	w.watch.planAt = w.control.saved.Revision
 	w.say("user", "changes the plan: %s, steps %+v", p.Strategy, p.Steps)
 }

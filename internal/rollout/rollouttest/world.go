@@ -78,6 +78,7 @@ type world struct {
 	grade    rollout.Grade
 	blind    bool       // in-flight requests cannot be counted
 	lag      *rand.Rand // if not nil, the data plane hears of what serves some time later
+	most     int        // instances that there is room for; 0: as many as anybody wants
 	gitops   int        // how likely, in a tick, somebody writes the template that the user asked for where it is another one
 	asked    rollout.Version
 
@@ -112,6 +113,9 @@ func newWorld(seed uint64, e Engine, trace bool) *world {
 	}
 	if lag := rand.New(rand.NewPCG(seed, 0x1a9)); lag.IntN(1000) < 300 {
 		w.lag = lag
+	}
+	if tight := rand.New(rand.NewPCG(seed, 0x700f)); tight.IntN(1000) < 300 {
+		w.most = max(1, w.plan.Most(w.replicas))
 	}
 	w.gitops = []int{0, 0, 0, 0, 0, 0, 300, 1000}[w.rng.IntN(8)]
 	w.wanted = w.newVersion(good).name
@@ -211,6 +215,22 @@ func (w *world) tick() {
 		w.say("gitops", "writes %s again", w.wanted)
 	}
 	w.checkServed("time passed")
+}
+
+// makeRoom sees that there is the room that the plan has said it takes, and no more. What was given once is not taken away.
+func (w *world) makeRoom() {
+	if w.most > 0 {
+		w.most = max(w.most, w.plan.Most(w.replicas))
+	}
+}
+
+// full tells whether there is no room for another instance. What stops still takes some.
+func (w *world) full() bool {
+	n := 0
+	for _, v := range w.versions {
+		n += len(v.instances)
+	}
+	return w.most > 0 && n >= w.most
 }
 
 // now is what the controller's clock says.

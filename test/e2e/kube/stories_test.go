@@ -10,6 +10,9 @@ import (
 	"gapless.dev/gapless/test/e2e/world"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gapless.dev/gapless/api/v1alpha1"
@@ -87,13 +90,19 @@ func TestNatively_TheNaiveServiceLosesRequests(t *testing.T) {
 func TestAbort_GivesStableItsTrafficAndItsTemplate(t *testing.T) {
 	t.Parallel()
 	for _, s := range []*v1alpha1.Strategy{world.Canary("manual"), {BlueGreen: &v1alpha1.BlueGreen{HoldBack: duration(time.Hour)}}} {
-		name := "canary at its step"
+		name := "canary at its step, with room for the surge only"
 		if s.BlueGreen != nil {
 			name = "blue-green in its hold-back"
 		}
 		t.Run(name, func(t *testing.T) {
 			w := world.New(t)
 			w.Deploy()
+			if s.Canary != nil {
+				world.Check(t, w.Create(w.Context(), &corev1.ResourceQuota{
+					ObjectMeta: metav1.ObjectMeta{Name: "pods", Namespace: w.Namespace},
+					Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("4")}},
+				}))
+			}
 			before := w.Theirs()
 			w.Adopt(s)
 			template := w.Deployment().Spec.Template
