@@ -12,6 +12,17 @@ type way struct {
 }
 
 // The ways. Each has a second path to the same Service.
+// gateway is where the routes of the Gateway API come in.
+const gateway = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  gatewayClassName: traefik
+  listeners: [{name: web, protocol: HTTP, port: PORT}]
+---
+`
+
 var (
 	ingressRoute = way{
 		name: "IngressRoute",
@@ -51,15 +62,7 @@ spec:
 	}
 	httpRoute = way{
 		name: "HTTPRoute",
-		objects: `
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: edge}
-spec:
-  gatewayClassName: traefik
-  listeners: [{name: web, protocol: HTTP, port: PORT}]
----
-apiVersion: gateway.networking.k8s.io/v1
+		objects: gateway + `apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {name: demo, labels: {team: shop}}
 spec:
@@ -74,15 +77,7 @@ spec:
 	}
 	grpcRoute = way{
 		name: "GRPCRoute",
-		objects: `
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: edge}
-spec:
-  gatewayClassName: traefik
-  listeners: [{name: web, protocol: HTTP, port: PORT}]
----
-apiVersion: gateway.networking.k8s.io/v1
+		objects: gateway + `apiVersion: gateway.networking.k8s.io/v1
 kind: GRPCRoute
 metadata: {name: demo}
 spec:
