@@ -11,7 +11,6 @@ type way struct {
 	traffic func(e *edge) *v1alpha1.Traffic
 }
 
-// The ways. Each has a second path to the same Service.
 // gateway is where the routes of the Gateway API come in.
 const gateway = `
 apiVersion: gateway.networking.k8s.io/v1
@@ -23,6 +22,7 @@ spec:
 ---
 `
 
+// The ways. Each has a second path to the same Service.
 var (
 	ingressRoute = way{
 		name: "IngressRoute",
