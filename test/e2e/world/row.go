@@ -25,6 +25,9 @@ type Row struct {
 	Notes []string `json:"notes,omitempty"`
 }
 
+// FailedStories is the table of stories that failed. A story that failed before it had counted anything stands nowhere else.
+const FailedStories = "stories that failed"
+
 var rows sync.Mutex
 
 // Row adds what was counted to the file that GAPLESS_ROWS names, a line of JSON each.

@@ -25,6 +25,7 @@ import (
 	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/install"
 	"gapless.dev/gapless/internal/kube"
+	"gapless.dev/gapless/internal/report"
 )
 
 // A World is a namespace with the demo service in it, on a cluster where Gapless is installed and drives.
@@ -93,6 +94,7 @@ func Bare(t *testing.T) *World {
 	t.Cleanup(func() {
 		if t.Failed() {
 			w.Dump()
+			w.Row(FailedStories, "", "", "", t.Name(), report.Traffic{})
 		}
 		_ = c.Delete(context.Background(), ns)
 	})
