@@ -167,6 +167,24 @@ func formOf(name string) form {
 	panic(name)
 }
 
+// settle is a world for the cells of a key, and the version that it is at rest with.
+func settle(t *testing.T, key cell) (w *world.World, stable string) {
+	t.Helper()
+	shared := event{}.locks()
+	defer shared.Unlock()
+	w, stable = world.New(t), "1.0.0"
+	w.Deploy(append([]string{"-start-delay", "1500ms"}, formOf(key.service).args...)...)
+	w.Write("apply", mine(w, stable)) // as people keep it
+	w.Expose(key.via)
+	w.Adopt(strategies[key.strategy]())
+	if key.strategy == "rolling" || key.service == "naive" {
+		// Kubernetes' own rolling update, and whoever else ends pods, needs pods that were born since: they drain.
+		stable = "1.0.1"
+		rolled(w, stable)
+	}
+	return w, stable
+}
+
 func TestMidway(t *testing.T) {
 	worlds := map[cell][]cell{}
 	var order []cell
@@ -180,18 +198,8 @@ func TestMidway(t *testing.T) {
 	for _, key := range order {
 		t.Run(fmt.Sprintf("%s/%s/%s", key.strategy, key.service, key.via), func(t *testing.T) {
 			t.Parallel()
-			w := world.New(t)
-			w.Deploy(append([]string{"-start-delay", "1500ms"}, formOf(key.service).args...)...)
-			w.Write("apply", mine(w, "1.0.0")) // as people keep it
-			w.Expose(key.via)
-			w.Adopt(strategies[key.strategy]())
-			stable, n := "1.0.0", 1
-			if key.strategy == "rolling" || key.service == "naive" {
-				// Kubernetes' own rolling update, and whoever else ends pods, needs pods that were born since: they drain.
-				stable = "1.0.1"
-				rolled(w, stable)
-			}
-			before := w.Theirs()
+			w, stable := settle(t, key)
+			n, before := 1, w.Theirs()
 			for _, c := range worlds[key] {
 				n++
 				if ok := t.Run(c.event+" "+c.at, func(t *testing.T) {
