@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,6 +102,7 @@ func TestMake_AReplicaSetThatAWebhookChangedIsStillTheTemplates(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.change(changed, func() {
+		changed.SetAnnotations(map[string]string{revisionAnnotation: d.deployment().GetAnnotations()[revisionAnnotation]}) // it was taken before
 		_ = unstructured.SetNestedField(changed.Object, "yes", "spec", "template", "metadata", "annotations", "theirs")
 	})
 	l := d.look()
@@ -109,5 +111,9 @@ func TestMake_AReplicaSetThatAWebhookChangedIsStillTheTemplates(t *testing.T) {
 	}
 	if s, _ := d.app.seen.set(v); d.app.seen.recognised(s) {
 		t.Error("it gets traffic, though Kubernetes will make another one of the template")
+	}
+	d.app.seen.sets = slices.DeleteFunc(d.app.seen.sets, func(s set) bool { return s.version != v })
+	if err := d.app.release(t.Context(), v); err == nil || !strings.Contains(err.Error(), "webhook") || !held(d.deployment()) {
+		t.Errorf("it is released: %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -26,29 +27,27 @@ func (l *look) leaves() bool {
 // back, only what stands beside: the user's budgets, route and Services. The finalizer would else keep the Rollout, and a namespace, for ever.
 // Its error is ErrGone when all is done, else what is waited for.
 func (a *App) bury(ctx context.Context, l *look) error {
-	key := types.NamespacedName{Namespace: a.Key.Namespace, Name: l.rollout.Target()}
-	if a.Live != nil { // the cache may only be late
-		live := &unstructured.Unstructured{}
-		live.SetGroupVersionKind(deploymentKind)
-		switch err := a.Live.Get(ctx, key, live); {
-		case err == nil:
-			return fmt.Errorf("the cache does not show Deployment %s yet", key.Name)
-		case !apierrors.IsNotFound(err):
-			return err
-		}
+	if err := a.mustBeGone(ctx, l); err != nil {
+		return err
 	}
-	if err := a.makeUp(ctx, l); err != nil {
+	ours, err := a.makeUp(ctx, l)
+	if err != nil {
 		return err
 	}
 	if err := a.lookAtTraffic(ctx, l); err != nil {
 		return err
 	}
-	if err := a.protect(ctx, l); err != nil {
-		return err
-	}
-	wait := fmt.Errorf("Deployment %s is gone, and what stood beside it is put away", key.Name)
-	if l.behind != "" || !l.undisturbed {
+	l.pins.Services = slices.DeleteFunc(l.pins.Services, func(s *corev1.Service) bool {
+		pin := s.Labels[v1alpha1.LabelPinned]
+		return pin != "" && !slices.Contains(ours, pin) // for another Rollout
+	})
+	wait := fmt.Errorf("Deployment %s is gone, and what stood beside it is being put away", l.deploy.GetName())
+	if l.behind != "" {
+		a.wrote.forget() // it may have gone, too, before the cache had shown it
 		return wait
+	}
+	if err := a.giveBudgetsBack(ctx, l); err != nil {
+		return err
 	}
 	switch done, err := l.router.Forget(ctx); {
 	case err != nil:
@@ -65,9 +64,52 @@ func (a *App) bury(ctx context.Context, l *look) error {
 	return fmt.Errorf("%s: %w", a.Key, ErrGone)
 }
 
-// makeUp gives a look what it needs of the Deployment: its name, and labels by which its Services and budgets are found. What it was adopted
-// with says some of those; a Service that is pinned to a version of ours says the others.
-func (a *App) makeUp(ctx context.Context, l *look) error {
+// mustBeGone asks the API server itself for the Deployment that is named now, and for the one that was adopted.
+func (a *App) mustBeGone(ctx context.Context, l *look) error {
+	var live client.Reader = a.Client
+	if a.Live != nil {
+		live = a.Live
+	}
+	names := []string{l.rollout.Target()}
+	if ad := l.rollout.Status.Adopted; ad != nil && ad.Deployment != names[0] {
+		names = append(names, ad.Deployment)
+	}
+	for i, name := range names {
+		d := &unstructured.Unstructured{}
+		d.SetGroupVersionKind(deploymentKind)
+		err := live.Get(ctx, types.NamespacedName{Namespace: a.Key.Namespace, Name: name}, d)
+		switch {
+		case err == nil && i == 0:
+			return fmt.Errorf("the cache does not show Deployment %s yet", name)
+		case err == nil:
+			return a.refuse(ctx, l, v1alpha1.ReasonTargetNotFound, "there is no Deployment %s in namespace %s, and %s, which was adopted, stands: set spec.targetRef back to it",
+				names[0], a.Key.Namespace, name)
+		case !apierrors.IsNotFound(err):
+			return err
+		}
+	}
+	return nil
+}
+
+// giveBudgetsBack sets the user's PodDisruptionBudgets that are lent back, by the names that are kept.
+func (a *App) giveBudgetsBack(ctx context.Context, l *look) error {
+	for name, original := range keptBudgets(l.rollout.Status.Kept) {
+		b := &policyv1.PodDisruptionBudget{}
+		err := a.Client.Get(ctx, types.NamespacedName{Namespace: a.Key.Namespace, Name: name}, b)
+		if err == nil && !sameBudget(original, b.Spec) {
+			err = a.setBudget(ctx, b, original)
+		}
+		if client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeUp gives a look what it needs of the Deployment: its name, and labels by which its Services are found. What it was adopted with says
+// some of those; a Service that is pinned to a version of ours says the others. It returns those versions.
+func (a *App) makeUp(ctx context.Context, l *look) (ours []string, err error) {
+	l.buried = true
 	podLabels := map[string]string{}
 	if ad := l.rollout.Status.Adopted; ad != nil {
 		maps.Copy(podLabels, ad.MatchLabels)
@@ -75,9 +117,9 @@ func (a *App) makeUp(ctx context.Context, l *look) error {
 	}
 	var all corev1.ServiceList
 	if err := a.Client.List(ctx, &all, client.InNamespace(a.Key.Namespace)); err != nil {
-		return err
+		return nil, err
 	}
-	ours := []string{string(l.state.Stable), string(l.state.Candidate), string(l.state.Rejected)}
+	ours = []string{string(l.state.Stable), string(l.state.Candidate), string(l.state.Rejected)}
 	for _, s := range all.Items {
 		if pin := s.Labels[v1alpha1.LabelPinned]; pin != "" && slices.Contains(ours, pin) {
 			maps.Copy(podLabels, s.Spec.Selector)
@@ -86,5 +128,5 @@ func (a *App) makeUp(ctx context.Context, l *look) error {
 	delete(podLabels, service.HashKey)
 	l.deploy.SetNamespace(a.Key.Namespace)
 	l.deploy.SetName(l.rollout.Target())
-	return unstructured.SetNestedStringMap(l.deploy.Object, podLabels, "spec", "template", "metadata", "labels")
+	return ours, unstructured.SetNestedStringMap(l.deploy.Object, podLabels, "spec", "template", "metadata", "labels")
 }

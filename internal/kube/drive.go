@@ -156,7 +156,7 @@ func (a *App) make(ctx context.Context, l *look, v rollout.Version, n int) error
 	return err
 }
 
-// clash finds out whose ReplicaSet has the name. If it is not of this Deployment and template, the version gets another name.
+// clash finds out whose ReplicaSet has the name. If it is not of this Deployment, the version gets another name.
 func (a *App) clash(ctx context.Context, l *look, rs *unstructured.Unstructured, v rollout.Version) error {
 	there := &unstructured.Unstructured{}
 	there.SetGroupVersionKind(replicaSetKind)
@@ -201,6 +201,9 @@ func (l *look) newSet(v rollout.Version, n int) *unstructured.Unstructured {
 // recognised tells whether the native controller takes a ReplicaSet for the one of the template. If it does not, it will make another one
 // at the end, and roll everything to that.
 func (l *look) recognised(s set) bool {
+	if s.version == l.wanted && s.template != l.template {
+		return false
+	}
 	observed, _, _ := unstructured.NestedInt64(l.deploy.Object, "status", "observedGeneration")
 	revision := s.GetAnnotations()[revisionAnnotation]
 	return revision != "" && revision == l.deploy.GetAnnotations()[revisionAnnotation] && observed >= l.deploy.GetGeneration()

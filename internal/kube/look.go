@@ -63,6 +63,8 @@ type look struct {
 	behind   string          // an object of which the cache is older than what we wrote
 	// undisturbed tells that every PodDisruptionBudget is seen to be as it should.
 	undisturbed bool
+	// buried tells that the Deployment is gone and made up of what is remembered of it.
+	buried bool
 }
 
 // A set is a ReplicaSet of the Deployment.
@@ -144,6 +146,9 @@ func (a *App) forgetOther(ctx context.Context, l *look) error {
 		return err
 	}
 	a.taken = nil
+	if err := a.giveBudgetsBack(ctx, l); err != nil {
+		return err
+	}
 	return a.status(ctx, l, func(st *v1alpha1.RolloutStatus) {
 		*st = v1alpha1.RolloutStatus{
 			Conditions: st.Conditions, Revision: st.Revision, Engine: &runtime.RawExtension{Raw: raw}, Message: "the Deployment was made anew and is adopted again",
@@ -330,7 +335,7 @@ func (a *App) lookAtTraffic(ctx context.Context, l *look) error {
 		l.behind = missing
 	}
 	for _, name := range l.rollout.Spec.Services {
-		if named[name] && !l.leaves() {
+		if named[name] && !l.buried {
 			return a.refuse(ctx, l, v1alpha1.ReasonServiceMissing, "spec.services: %s does not exist, or its selector does not match the Deployment's template", name)
 		}
 	}

@@ -61,6 +61,7 @@ func (l *look) untouched() bool { return l.s.Aborted != nil && l.s.Aborted.Untou
 // anything of stable serves.
 func (l *look) backToStable() bool {
 	s, c, r := l.stable(), l.candidate(), l.seen.Replicas
+	s.Serving = min(s.Serving, s.Asked) // what was told to go may look well for a moment
 	recreate := l.plan.Strategy == Recreate
 	if recreate && !gone(c) && s.Serving < r {
 		// Two versions do not stand side by side in a recreate, also on the way back. What is lost meanwhile was announced.
@@ -69,7 +70,7 @@ func (l *look) backToStable() bool {
 		return false
 	}
 	l.scale(l.s.Stable, r)
-	if s.Serving >= l.whole() || c.Serving == 0 && s.Serving > 0 || !l.s.Route.Open && !l.s.Route.Reaches(l.s.Candidate) {
+	if s.Serving >= l.whole() || c.Serving+c.Unlisted == 0 && s.Serving > 0 || !l.s.Route.Open && !l.s.Route.Reaches(l.s.Candidate) {
 		return l.tell(pin(l.s.Stable))
 	}
 	back := l.s.Route
@@ -81,25 +82,25 @@ func (l *look) backToStable() bool {
 		back = l.rest(l.s.Stable) // they shared on the way here
 	}
 	if arrived := l.tell(back); back.Open || arrived && l.plan.Strategy == Rolling {
-		l.yield()
+		l.yield(s)
 	}
 	l.say(ReasonStableGrowing, "%s gets its traffic back as it comes up: %d of %d serve%s", l.s.Stable, s.Serving, r, why(s))
 	return false
 }
 
-// yield lets go of the candidate's instances beyond those that together with stable's serve what is asked for: there may be no room for
-// stable's before they have gone. Traffic follows what serves, or has been seen to have gone.
-func (l *look) yield() {
-	_, unavailable := l.room()
+// yield lets go of the candidate's instances beyond the surge and beyond those that together with stable's serve what is asked for: there may
+// be no room for stable's before they have gone. An open route follows what serves; a weight has arrived before instances go.
+func (l *look) yield(stable Standing) {
+	surge, unavailable := l.room()
 	if l.plan.Strategy != Rolling {
 		unavailable = 0
 	}
-	c, r := l.candidate(), l.seen.Replicas
-	n := max(0, r-unavailable-l.stable().Serving)
+	r := l.seen.Replicas
+	n := r - unavailable - stable.Serving
 	if !l.s.Route.Open {
 		n = max(n, fewest(l.s.Weight(), r)-unavailable)
 	}
-	l.scale(l.s.Candidate, min(c.Asked, max(1, n))) // the last one goes without traffic
+	l.scale(l.s.Candidate, min(l.candidate().Asked, max(1, surge, n))) // the last one goes without traffic
 }
 
 // templateGivenUp writes stable's template back and tells whether that has been tried for long enough.

@@ -47,7 +47,10 @@ func (l *look) shiftToStep(step Step) {
 	}
 	if enough && step.Weight == 0 && l.s.Route.Open && l.stable().Serving < stable { // the plan was changed: what shared is to serve alone
 		l.stands(false)
-		if !l.halted() && !l.overdue() {
+		if !l.halted() {
+			if l.overdue() {
+				return
+			}
 			l.say(ReasonStableGrowing, "%s is to have all traffic: %d of %d serve%s", l.s.Stable, l.stable().Serving, stable, why(l.stable()))
 		}
 		l.keepRoute()

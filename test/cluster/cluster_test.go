@@ -141,12 +141,13 @@ func TestCluster_ServesPodsThroughEveryKindOfService(t *testing.T) {
 			continue // names are for processes: below
 		}
 		t.Run("from the client by "+name, func(t *testing.T) {
+			eventually(t, target, func() error { _, err := get(target); return err })
 			eventually(t, target, func() error { // a pod is ready some moments before every node sends to it
 				seen := map[string]bool{}
 				for range 60 {
 					pod, err := get(target)
 					if err != nil {
-						return err
+						t.Fatal(err)
 					}
 					seen[pod] = true
 				}

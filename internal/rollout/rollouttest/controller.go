@@ -161,10 +161,9 @@ func (w *world) do(seen rollout.Snapshot, d rollout.Decision, a rollout.Action) 
 	switch a.Kind {
 	case rollout.Scale:
 		v := w.version(a.Version)
+		v.unwanted = w.plan.Strategy == rollout.Recreate || seen.Replicas == 0
 		v.scale(w, a.Replicas)
-		if v.serving() == 0 && (w.plan.Strategy == rollout.Recreate || seen.Replicas == 0) {
-			v.excused = true // nobody wants any, or its downtime was announced
-		}
+		v.excused = v.excused || v.serving() == 0 && v.unwanted
 		w.taken = w.taken || a.Version != w.control.saved.Stable
 	case rollout.SetRoute:
 		for _, v := range w.versions {

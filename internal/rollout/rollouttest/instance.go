@@ -30,7 +30,8 @@ type version struct {
 	inFlight  int
 	firstUp   time.Duration // since when any instance of it served; 0: never
 	// excused is set when a fault, or nobody wanting any, took the last serving instance, until one serves again.
-	excused bool
+	excused  bool
+	unwanted bool // it may go to 0 with traffic: nobody wants any, or its downtime was announced
 }
 
 type instance struct {
@@ -58,7 +59,14 @@ func (v *version) count(is func(*instance) bool) (n int) {
 func (v *version) scale(w *world, n int) {
 	v.exists, v.asked = true, n
 	v.start(w)
-	for v.running() > n {
+	if w.lag == nil {
+		v.stop(w) // else in a moment
+	}
+}
+
+// stop ends what is more than is asked for.
+func (v *version) stop(w *world) {
+	for v.running() > v.asked {
 		victim := (*instance)(nil)
 		for _, i := range v.instances {
 			if !i.stopping && (victim == nil || victim.ready) {
@@ -88,6 +96,10 @@ func (v *version) startup(w *world) time.Duration {
 }
 
 func (v *version) tick(w *world) {
+	v.stop(w)
+	if v.serving() == 0 && v.unwanted {
+		v.excused = true
+	}
 	before := v.serving()
 	kept := v.instances[:0]
 	for _, i := range v.instances {
