@@ -106,6 +106,12 @@ func momentOf(w *world.World, what string) moment {
 	w.Helper()
 	m := moment{What: what}
 	d := w.Deployment()
+	w.Eventually("Kubernetes has looked at the Deployment", time.Minute, func() error {
+		if d = w.Deployment(); d.Status.ObservedGeneration < d.Generation {
+			return fmt.Errorf("generation %d of %d", d.Status.ObservedGeneration, d.Generation)
+		}
+		return nil
+	})
 	var sets appsv1.ReplicaSetList
 	world.Check(w.T, w.List(w.Context(), &sets, client.InNamespace(w.Namespace)))
 	for i := range sets.Items {
