@@ -30,6 +30,7 @@ var Broken = []Engine{
 	{Name: "decides otherwise each time", Breaks: "I5", Decide: fickle},
 	{Name: "leaves its weight to a dead candidate", Breaks: "I7", Decide: lies(undeadCandidate)},
 	{Name: "takes for lost what the data plane has not heard of", Breaks: "I7", Decide: lies(deaf)},
+	{Name: "counts what was told to go on the way back", Breaks: "nothing is lost", Decide: lies(countingTheLeaving)},
 	{Name: "gives up no instance before it is back", Breaks: "I8", Decide: edits(unyielding)},
 	{Name: "obeys an order again", Breaks: "orders", Decide: lies(func(_ *rollout.Plan, s *rollout.State, _ *rollout.Snapshot) { s.Done = 0 })},
 	{Name: "does not follow scaling", Breaks: "I9", Decide: lies(frozenReplicas)},
@@ -128,6 +129,13 @@ func unyielding(_ rollout.Plan, _ rollout.Snapshot, d *rollout.Decision) {
 		d.Actions = slices.DeleteFunc(slices.Clone(d.Actions), func(a rollout.Action) bool {
 			return a.Kind == rollout.Scale && a.Version == s.Candidate && a.Replicas > 0
 		})
+	}
+}
+
+func countingTheLeaving(_ *rollout.Plan, s *rollout.State, seen *rollout.Snapshot) {
+	if st, ok := seen.Versions[s.Stable]; ok && (s.Phase == rollout.Finishing || s.Phase == rollout.Aborting) {
+		st.Asked = max(st.Asked, st.Serving)
+		seen.Versions[s.Stable] = st
 	}
 }
 

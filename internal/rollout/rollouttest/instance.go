@@ -60,7 +60,7 @@ func (v *version) scale(w *world, n int) {
 	v.exists, v.asked = true, n
 	v.start(w)
 	if w.lag == nil {
-		v.stop(w) // else in a moment
+		v.stop(w) // else it looks well for a while
 	}
 }
 
@@ -96,7 +96,9 @@ func (v *version) startup(w *world) time.Duration {
 }
 
 func (v *version) tick(w *world) {
-	v.stop(w)
+	if w.lag == nil || w.quiet || w.lag.IntN(2) == 0 {
+		v.stop(w)
+	}
 	if v.serving() == 0 && v.unwanted {
 		v.excused = true
 	}

@@ -60,7 +60,8 @@ func (w *world) checkBreath(seen rollout.Snapshot, d rollout.Decision) {
 // checkDead: what is seen to have no serving instance has no weight from that very look on.
 func (w *world) checkDead(prev rollout.State, seen rollout.Snapshot, d rollout.Decision) {
 	c := d.State.Candidate
-	if c == "" || d.State.Stable == "" || seen.Replicas == 0 || seen.Versions[c].Serving+seen.Versions[c].Unlisted > 0 || seen.Versions[d.State.Stable].Serving == 0 ||
+	if c == "" || d.State.Stable == "" || seen.Replicas == 0 || seen.Versions[c].Serving+seen.Versions[c].Unlisted > 0 ||
+		min(seen.Versions[d.State.Stable].Serving, seen.Versions[d.State.Stable].Asked) == 0 ||
 		w.plan.Strategy == rollout.Recreate {
 		return
 	}
