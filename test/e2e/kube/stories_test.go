@@ -44,6 +44,7 @@ func TestStrategies_LoseNothing(t *testing.T) {
 	} {
 		for _, f := range forms {
 			t.Run(s.name+"/"+f.name, func(t *testing.T) {
+				t.Parallel()
 				w := world.New(t)
 				w.Deploy(f.args...)
 				before := w.Theirs()
