@@ -99,6 +99,9 @@ func TestAbort_GivesStableItsTrafficAndItsTemplate(t *testing.T) {
 			w := world.New(t)
 			w.Deploy()
 			if s.Canary != nil {
+				// Pods that drain by themselves, so that no more than the surge is needed from the first revision on.
+				w.PatchDeployment(`[{"op":"add","path":"/spec/template/spec/containers/0/lifecycle","value":{"preStop":{"sleep":{"seconds":5}}}}]`)
+				w.Available(3)
 				world.Check(t, w.Create(w.Context(), &corev1.ResourceQuota{
 					ObjectMeta: metav1.ObjectMeta{Name: "pods", Namespace: w.Namespace},
 					Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("4")}},
