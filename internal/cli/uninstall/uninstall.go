@@ -11,9 +11,13 @@ import (
 
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/install"
@@ -87,16 +91,58 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 	if err != nil {
 		return err
 	}
-	for _, u := range backwards(objects) {
+	asked, err := askedFor(ctx, c, o.Namespace)
+	if apierrors.IsForbidden(err) {
+		sh.Warn("rights that were asked for at install, such as for spec.config, are left: %v", err)
+	} else if err != nil {
+		return err
+	}
+	for _, u := range append(backwards(objects), asked...) {
 		err := c.Delete(ctx, u, client.PropagationPolicy("Background"))
 		if err != nil && !kube.Gone(err) {
-			return fmt.Errorf("delete %s %s: %w", u.GetKind(), u.GetName(), err)
+			return fmt.Errorf("delete %s %s: %w", kindOf(c, u), u.GetName(), err)
 		}
 		if err == nil {
-			sh.Printf("deleted %s %s\n", u.GetKind(), u.GetName())
+			sh.Printf("deleted %s %s\n", kindOf(c, u), u.GetName())
 		}
 	}
 	return nil
+}
+
+// askedFor are the rights of the controller that only some installs have: to see ConfigMaps change, or to read a Secret somewhere.
+func askedFor(ctx context.Context, c client.Client, namespace string) ([]client.Object, error) {
+	ours := client.MatchingLabels{"app.kubernetes.io/part-of": "gapless"}
+	mine := func(s rbacv1.Subject) bool {
+		return s.Kind == rbacv1.ServiceAccountKind && s.Name == "gapless-controller" && s.Namespace == namespace
+	}
+	var all []client.Object
+	var wide rbacv1.ClusterRoleBindingList
+	if err := c.List(ctx, &wide, ours); err != nil {
+		return nil, err
+	}
+	for i := range wide.Items {
+		if b := &wide.Items[i]; slices.ContainsFunc(b.Subjects, mine) {
+			all = append(all, b, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: b.RoleRef.Name}})
+		}
+	}
+	var narrow rbacv1.RoleBindingList
+	if err := c.List(ctx, &narrow, ours); err != nil {
+		return all, err
+	}
+	for i := range narrow.Items {
+		if b := &narrow.Items[i]; slices.ContainsFunc(b.Subjects, mine) && b.RoleRef.Kind == "Role" {
+			all = append(all, b, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: b.Namespace, Name: b.RoleRef.Name}})
+		}
+	}
+	return all, nil
+}
+
+func kindOf(c client.Client, o client.Object) string {
+	kind, err := apiutil.GVKForObject(o, c.Scheme())
+	if err != nil {
+		return "object"
+	}
+	return kind.Kind
 }
 
 // watchedBy is the one namespace that the controller was installed for; empty: all.
@@ -115,15 +161,14 @@ func watchedBy(ctx context.Context, c client.Client, namespace string) (string, 
 }
 
 // backwards is the order in which things go: policies, so that nothing is held any more; then all else as it came, last first.
-func backwards(objects []*unstructured.Unstructured) []*unstructured.Unstructured {
-	ordered := slices.Clone(objects)
-	slices.Reverse(ordered)
-	policy := func(u *unstructured.Unstructured) int {
+func backwards(objects []*unstructured.Unstructured) []client.Object {
+	var policies, others []client.Object
+	for _, u := range slices.Backward(objects) {
 		if strings.HasPrefix(u.GetKind(), "MutatingAdmissionPolicy") {
-			return 0
+			policies = append(policies, u)
+		} else {
+			others = append(others, u)
 		}
-		return 1
 	}
-	slices.SortStableFunc(ordered, func(x, y *unstructured.Unstructured) int { return policy(x) - policy(y) })
-	return ordered
+	return append(policies, others...)
 }
