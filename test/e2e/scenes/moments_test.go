@@ -65,7 +65,8 @@ func moments(t *testing.T) {
 	take("before adoption")
 	w.Adopt(world.Canary("manual"))
 	take("adopted, at rest")
-	w.PatchDeployment(`[{"op":"add","path":"/spec/template/spec/containers/0/readinessProbe/initialDelaySeconds","value":8},{"op":"replace","path":"/spec/template/spec/containers/0/args/1","value":"2.0.0"}]`)
+	// So long that a controller which dies meanwhile is seen to have a successor.
+	w.PatchDeployment(`[{"op":"add","path":"/spec/template/spec/containers/0/readinessProbe/initialDelaySeconds","value":25},{"op":"replace","path":"/spec/template/spec/containers/0/args/1","value":"2.0.0"}]`)
 	w.Until("the candidate grows", reason(rollout.ReasonCandidateGrowing))
 	take("Preparing: the candidate grows")
 	w.Until("the step stands", reason(rollout.ReasonAwaitingPromote))
