@@ -327,7 +327,11 @@ func TestI6_AnAbortBringsCapacityBeforeTraffic(t *testing.T) {
 			return
 		}
 		stable, was := d.State.Route.Weights["1"], s.Route.Weights["1"]
-		if stable > was && stable > bound(seen.Versions["1"].Serving, seen.Replicas) {
+		spare := 0 // without surge the last instances only have room when the candidate is gone
+		if p := Defaults(p); p.Strategy == Rolling && p.MaxSurge == 0 {
+			spare = p.MaxUnavailable
+		}
+		if stable > was && !d.State.Route.Open && stable > bound(seen.Versions["1"].Serving+spare, seen.Replicas) {
 			t.Fatalf("stable goes from %d to %d %% with %d of %d serving", was, stable, seen.Versions["1"].Serving, seen.Replicas)
 		}
 		for _, a := range d.Actions {
