@@ -143,6 +143,21 @@ func (a *App) lend(ctx context.Context, l *look, b *policyv1.PodDisruptionBudget
 	return a.setBudget(ctx, b, a.lent[b.Name])
 }
 
+// giveBudgetsBack sets the user's PodDisruptionBudgets that are lent back, by the names that are kept.
+func (a *App) giveBudgetsBack(ctx context.Context, l *look) error {
+	for name, original := range keptBudgets(l.rollout.Status.Kept) {
+		b := &policyv1.PodDisruptionBudget{}
+		err := a.Client.Get(ctx, types.NamespacedName{Namespace: a.Key.Namespace, Name: name}, b)
+		if err == nil && !sameBudget(original, b.Spec) {
+			err = a.setBudget(ctx, b, original)
+		}
+		if client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // limits of a budget, without its selector.
 func limits(s policyv1.PodDisruptionBudgetSpec) policyv1.PodDisruptionBudgetSpec {
 	return policyv1.PodDisruptionBudgetSpec{MinAvailable: s.MinAvailable, MaxUnavailable: s.MaxUnavailable}

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -75,31 +74,13 @@ func (a *App) mustBeGone(ctx context.Context, l *look) error {
 		names = append(names, ad.Deployment)
 	}
 	for i, name := range names {
-		d := &unstructured.Unstructured{}
-		d.SetGroupVersionKind(deploymentKind)
-		err := live.Get(ctx, types.NamespacedName{Namespace: a.Key.Namespace, Name: name}, d)
-		switch {
+		switch _, err := Deployment(ctx, live, a.Key.Namespace, name); {
 		case err == nil && i == 0:
 			return fmt.Errorf("the cache does not show Deployment %s yet", name)
 		case err == nil:
 			return a.refuse(ctx, l, v1alpha1.ReasonTargetNotFound, "there is no Deployment %s in namespace %s, and %s, which was adopted, stands: set spec.targetRef back to it",
 				names[0], a.Key.Namespace, name)
 		case !apierrors.IsNotFound(err):
-			return err
-		}
-	}
-	return nil
-}
-
-// giveBudgetsBack sets the user's PodDisruptionBudgets that are lent back, by the names that are kept.
-func (a *App) giveBudgetsBack(ctx context.Context, l *look) error {
-	for name, original := range keptBudgets(l.rollout.Status.Kept) {
-		b := &policyv1.PodDisruptionBudget{}
-		err := a.Client.Get(ctx, types.NamespacedName{Namespace: a.Key.Namespace, Name: name}, b)
-		if err == nil && !sameBudget(original, b.Spec) {
-			err = a.setBudget(ctx, b, original)
-		}
-		if client.IgnoreNotFound(err) != nil {
 			return err
 		}
 	}

@@ -198,10 +198,13 @@ func (l *look) newSet(v rollout.Version, n int) *unstructured.Unstructured {
 	return rs
 }
 
+// altered tells whether a ReplicaSet goes by the template's name and is not as the template says, as when an admission webhook changed it.
+func (l *look) altered(s set) bool { return s.version == l.wanted && s.template != l.template }
+
 // recognised tells whether the native controller takes a ReplicaSet for the one of the template. If it does not, it will make another one
 // at the end, and roll everything to that.
 func (l *look) recognised(s set) bool {
-	if s.version == l.wanted && s.template != l.template {
+	if l.altered(s) {
 		return false
 	}
 	observed, _, _ := unstructured.NestedInt64(l.deploy.Object, "status", "observedGeneration")

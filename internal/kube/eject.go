@@ -105,7 +105,7 @@ func DeploymentStands(ctx context.Context, c client.Client, namespace, name stri
 }
 
 // Deployment reads one as it was written: a template has fields that this program may not know.
-func Deployment(ctx context.Context, c client.Client, namespace, name string) (*unstructured.Unstructured, error) {
+func Deployment(ctx context.Context, c client.Reader, namespace, name string) (*unstructured.Unstructured, error) {
 	d := &unstructured.Unstructured{}
 	d.SetGroupVersionKind(deploymentKind)
 	return d, c.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, d)

@@ -57,7 +57,7 @@ func (a *App) release(ctx context.Context, v rollout.Version) error {
 			// Of an app with 0 replicas nothing was ever scaled. Without a ReplicaSet of ours Kubernetes would make one, under another name.
 			return a.make(ctx, l, v, 0)
 		}
-		if s.template != l.template {
+		if l.altered(s) {
 			return fmt.Errorf("ReplicaSet %s was made of the template and is not as the template says any more, as if an admission webhook changed it: "+
 				"Kubernetes would make another one and roll everything to that", s.GetName())
 		}

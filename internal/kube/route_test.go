@@ -31,12 +31,9 @@ func ingressRouteOf(name, service string) *unstructured.Unstructured {
 // serves has old serve behind a Service with a port, as at rest.
 func (d *desk) serves() {
 	d.Helper()
-	var s corev1.Service
-	if err := d.client.Get(d.Context(), client.ObjectKey{Namespace: "shop", Name: "api"}, &s); err != nil {
-		d.Fatal(err)
-	}
+	s := d.service("api")
 	s.Spec.Ports = []corev1.ServicePort{{Port: 80}}
-	if err := d.client.Update(d.Context(), &s); err != nil {
+	if err := d.client.Update(d.Context(), s); err != nil {
 		d.Fatal(err)
 	}
 	d.look()

@@ -34,39 +34,20 @@ func (l *look) shiftToStep(step Step) {
 	}
 	enough := l.candidate().Serving >= needed && l.seen.Replicas > 0
 	if enough && step.Weight < 100 && l.stable().Serving == 0 {
-		l.stands(false)
-		switch {
-		case l.halted():
-			l.keepRoute()
-		case !l.overdue():
+		l.stall(func() {
 			l.say(ReasonStableGrowing, "%s keeps %d %% and serves nothing now%s; promote --full does without it",
 				l.s.Stable, 100-step.Weight, why(l.stable()))
-			l.keepRoute()
-		}
+		})
 		return
 	}
 	if enough && step.Weight == 0 && l.s.Route.Open && l.stable().Serving < stable { // the plan was changed: what shared is to serve alone
-		l.stands(false)
-		if !l.halted() {
-			if l.overdue() {
-				return
-			}
+		l.stall(func() {
 			l.say(ReasonStableGrowing, "%s is to have all traffic: %d of %d serve%s", l.s.Stable, l.stable().Serving, stable, why(l.stable()))
-		}
-		l.keepRoute()
+		})
 		return
 	}
 	if !enough || l.s.Paused != nil && l.s.StandsAt.IsZero() {
-		l.stands(false)
-		if l.halted() {
-			l.keepRoute()
-			return
-		}
-		if l.overdue() {
-			return
-		}
-		l.sayGrowing(needed)
-		l.keepRoute()
+		l.stall(func() { l.sayGrowing(needed) })
 		return
 	}
 	if !l.tellOn(l.stepRoute(step)) || !l.stands(l.sharesStand(stable, candidate)) {
@@ -87,6 +68,18 @@ func (l *look) shiftToStep(step Step) {
 	case answer == open:
 		l.nextStep()
 	}
+}
+
+// stall keeps the route of a step that does not stand, and says why, unless somebody paused the rollout or its deadline has passed.
+func (l *look) stall(say func()) {
+	l.stands(false)
+	if !l.halted() {
+		if l.overdue() {
+			return
+		}
+		say()
+	}
+	l.keepRoute()
 }
 
 // askStep asks the gates of the step, and after the last step those of the promotion as well.

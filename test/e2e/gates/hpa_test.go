@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -100,9 +99,7 @@ func autoscale(w *world.World) {
 // In the middle of a canary the load triples and the autoscaler goes from 3 to 9; in that moment the candidate, with half of the traffic, is
 // taken back. Stable has three pods then, and must not get more than it can carry before it has nine.
 func TestHPA_ThreeToNineMidwayAndAnAbortAtHalfLosesNothing(t *testing.T) {
-	if os.Getenv("SOAK") == "" {
-		t.Skip("in a soak: autoscalers take their time")
-	}
+	inASoak(t)
 	w := world.New(t)
 	deploy(w, 3)
 	before := w.Theirs()

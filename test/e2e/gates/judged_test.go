@@ -19,9 +19,8 @@ import (
 func inASoak(t *testing.T) {
 	t.Helper()
 	if os.Getenv("SOAK") == "" {
-		t.Skip("in a soak: a gate takes its time")
+		t.Skip("in a soak: it takes its time")
 	}
-	t.Parallel()
 }
 
 // quiet is a load that leaves the judging to the gate: reads only, on connections of their own.
@@ -38,6 +37,7 @@ func fails(w *world.World, how string) {
 // fails only where it is written to, if it may be sent that.
 func TestProbe_CatchesWhatIsSlowLateOrFailsOnlyWhenWrittenTo(t *testing.T) {
 	inASoak(t)
+	t.Parallel()
 	for _, tt := range []struct {
 		name, stable, candidate, pause string
 		probe                          v1alpha1.ProbeGate
@@ -71,6 +71,7 @@ func TestProbe_CatchesWhatIsSlowLateOrFailsOnlyWhenWrittenTo(t *testing.T) {
 // What gives no answer, or none that can be understood, is waited for as long as the gate's deadline says, and is never a yes.
 func TestGates_ThatDoNotAnswerAreNeverAYes(t *testing.T) {
 	inASoak(t)
+	t.Parallel()
 	down := httptest.NewServer(http.NotFoundHandler())
 	down.Close()
 	answers := func(h http.HandlerFunc) string {
@@ -131,6 +132,7 @@ func TestGates_ThatDoNotAnswerAreNeverAYes(t *testing.T) {
 // A controller that is stopped in the middle of a gate asks on as the same question, and the measurement goes on where it was.
 func TestGates_OutliveTheController(t *testing.T) {
 	inASoak(t)
+	t.Parallel()
 	var asked atomic.Int64
 	var decides atomic.Bool
 	s := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {

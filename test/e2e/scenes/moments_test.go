@@ -106,7 +106,7 @@ func essence(m moment) map[string]any {
 func momentOf(w *world.World, what string) moment {
 	w.Helper()
 	m := moment{What: what}
-	d := w.Deployment()
+	var d *appsv1.Deployment
 	w.Eventually("Kubernetes has looked at the Deployment", time.Minute, func() error {
 		if d = w.Deployment(); d.Status.ObservedGeneration < d.Generation {
 			return fmt.Errorf("generation %d of %d", d.Status.ObservedGeneration, d.Generation)
