@@ -13,7 +13,7 @@ func nginx() []string {
 		return []string{""}
 	}
 	return []string{"/bin/sh", "-c", `
-		dir=$(mktemp -d) &&
+		dir=$(mktemp -d -p ` + bin() + `) &&
 		sed "s|listen 8000|listen 127.0.0.1:$PORT|; s|/tmp/|$dir/|" ../../examples/nginx/nginx.conf >$dir/nginx.conf &&
 		exec nginx -c $dir/nginx.conf -g 'daemon off;'`}
 }

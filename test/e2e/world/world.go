@@ -155,6 +155,7 @@ func (w *World) Reinstall() {
 
 // Dump says what stands, for whoever reads a failure.
 func (w *World) Dump() {
+	w.Log("what stands after the failure:")
 	r := &v1alpha1.Rollout{}
 	if err := w.Get(context.Background(), types.NamespacedName{Namespace: w.Namespace, Name: Demo}, r); err == nil {
 		text, _ := json.MarshalIndent(r.Status, "", " ")
