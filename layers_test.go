@@ -42,6 +42,7 @@ var layers = []layer{
 	{"internal/cli/uninstall", []string{"api", "install", "internal/cli", "internal/kube"}, "gives all Deployments back before it takes ours away"},
 	{"internal/cli/deploy", []string{"internal/app", "internal/cli", "internal/group", "internal/kube", "internal/report", "internal/rollout"}, "applies an app file, and has several apps rolled in order"},
 	{"internal/cli/adopt", []string{"api", "internal/cli", "internal/kube", "internal/lint", "internal/report", "internal/rollout"}, "shows what a Rollout would do, and makes it"},
+	{"internal/cli/initialize", []string{"internal/app", "internal/cli", "internal/kube", "internal/rollout"}, "drafts an app of what stands, in files or in a cluster"},
 	{"internal/cli/eject", []string{"api", "internal/cli", "internal/kube", "internal/rollout"}, "works when the controller is gone"},
 	{"internal/cli/controller", []string{"internal/cli", "internal/kube"}, "runs the platform Kubernetes"},
 	{"internal/cli/check", []string{"internal/check", "internal/cli", "internal/kube", "internal/lint"}, "a service as a program here, or as pods of a cluster"},

@@ -298,3 +298,69 @@ func TestInit_SaysWhatItCannotTake(t *testing.T) {
 		t.Errorf("a file that is there was written over: %v", err)
 	}
 }
+
+// TestInit_SaysWhatStaysBeside: what leads to the pods and has another name than what the file makes is neither taken away nor forgotten.
+func TestInit_SaysWhatStaysBeside(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "api.yaml")
+	if err := os.WriteFile(file, []byte(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  selector: {matchLabels: {app: api}}
+  template:
+    metadata: {labels: {app: api, team: shop}, annotations: {linkerd.io/inject: enabled}}
+    spec: {containers: [{name: app, image: "api:1.0.0", ports: [{containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: api}
+spec: {selector: {app: api}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: api-pdb}
+spec: {maxUnavailable: 1, selector: {matchLabels: {app: api}}}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: other-pdb}
+spec: {maxUnavailable: 1, selector: {matchLabels: {app: other}}}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: api-hpa}
+spec: {scaleTargetRef: {kind: Deployment, name: api}, maxReplicas: 9}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: shop}
+spec: {rules: [{backendRefs: [{name: api, port: 80}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: mesh}
+spec: {hosts: [x], http: [{route: [{destination: {host: api.shop.svc.cluster.local}}]}]}
+---
+apiVersion: traefik.io/v1alpha1
+kind: IngressRoute
+metadata: {name: stranger}
+spec: {routes: [{match: "Host(x)", services: [{name: other, port: 80}]}]}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, said, err := run(t, Options{Source: file}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"PodDisruptionBudget api-pdb", "HorizontalPodAutoscaler api-hpa", "HTTPRoute shop", "VirtualService mesh", "linkerd.io/inject", "team"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("nothing is said of %s:\n%s", want, said)
+		}
+	}
+	for _, other := range []string{"other-pdb", "stranger"} {
+		if strings.Contains(said, other) {
+			t.Errorf("%s is nobody's of this app:\n%s", other, said)
+		}
+	}
+}

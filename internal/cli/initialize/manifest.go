@@ -14,13 +14,17 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 
 	"gapless.dev/gapless/internal/app"
 	"gapless.dev/gapless/internal/cli/exit"
+	"gapless.dev/gapless/internal/kube/verbs"
 	"gapless.dev/gapless/internal/rollout"
 )
 
@@ -31,6 +35,8 @@ type taking struct {
 	services  []corev1.Service
 	scalers   []autoscalingv2.HorizontalPodAutoscaler
 	ingresses []networkingv1.Ingress
+	budgets   []policyv1.PodDisruptionBudget
+	routes    []unstructured.Unstructured
 	raw       map[string]any // the pod's spec as it was read
 }
 
@@ -98,6 +104,11 @@ func (t *taking) sort(u *unstructured.Unstructured) error {
 	case "Ingress":
 		t.ingresses = append(t.ingresses, networkingv1.Ingress{})
 		return into(&t.ingresses[len(t.ingresses)-1])
+	case "PodDisruptionBudget":
+		t.budgets = append(t.budgets, policyv1.PodDisruptionBudget{})
+		return into(&t.budgets[len(t.budgets)-1])
+	case "HTTPRoute", "IngressRoute", "VirtualService":
+		t.routes = append(t.routes, *u)
 	}
 	return nil
 }
@@ -121,7 +132,9 @@ func (t *taking) take() {
 		a.Image.Container = c.Name
 	}
 	t.labels()
+	t.annotations()
 	t.replicas()
+	t.disruption()
 	t.ports(c)
 	t.env(c)
 	t.health(c)
@@ -129,6 +142,7 @@ func (t *taking) take() {
 	a.Resources = resourcesOf(c.Resources)
 	t.metrics()
 	t.route()
+	t.routesOfOthers()
 	t.helpers(i)
 	t.strategy()
 	if s := pod.ServiceAccountName; s != "" && s != a.Name {
@@ -164,6 +178,43 @@ func (t *taking) labels() {
 	t.d.App.Labels = want
 }
 
+// annotations says which ones of the pods the file has no words for.
+func (t *taking) annotations() {
+	var lost []string
+	for name := range t.deploy.Spec.Template.Annotations {
+		if strings.HasPrefix(name, "prometheus.io/") || strings.HasPrefix(name, "kubectl.kubernetes.io/") || strings.HasPrefix(name, "gapless.dev/") {
+			continue
+		}
+		lost = append(lost, name)
+	}
+	slices.Sort(lost)
+	t.notTaken("annotation", lost)
+	lost = nil
+	for name := range t.deploy.Spec.Template.Labels {
+		if _, selected := t.deploy.Spec.Selector.MatchLabels[name]; !selected && !strings.HasPrefix(name, "app.kubernetes.io/") && !strings.HasPrefix(name, "gapless.dev/") {
+			lost = append(lost, name)
+		}
+	}
+	slices.Sort(lost)
+	t.notTaken("label", lost)
+}
+
+func (t *taking) notTaken(what string, names []string) {
+	if len(names) > 0 {
+		t.open("the file cannot say the %ss of the pods %s: whatever goes by them will not find these pods once it is deployed", what, strings.Join(names, ", "))
+	}
+}
+
+// disruption says which budgets would stand beside the file's own.
+func (t *taking) disruption() {
+	for _, b := range t.budgets {
+		if s, err := metav1.LabelSelectorAsSelector(b.Spec.Selector); err != nil || s.Empty() || !s.Matches(labels.Set(t.deploy.Spec.Template.Labels)) || b.Name == t.deploy.Name {
+			continue
+		}
+		t.open("PodDisruptionBudget %s selects the pods, too. Delete it once the one that this file makes stands, %s: a pod with two of them cannot be evicted", b.Name, t.deploy.Name)
+	}
+}
+
 func (t *taking) replicas() {
 	a := &t.d.App
 	a.Replicas = 1
@@ -186,6 +237,9 @@ func (t *taking) replicas() {
 			}
 		}
 		a.Replicas = a.Autoscale.Min
+		if s.Name != t.deploy.Name {
+			t.open("HorizontalPodAutoscaler %s scales the Deployment. Delete it once the one that this file makes stands, %s: two of them work against each other", s.Name, t.deploy.Name)
+		}
 	}
 }
 
@@ -501,6 +555,19 @@ func (t *taking) route() {
 				for _, tls := range in.Spec.TLS {
 					t.d.App.TLS.Secret = tls.SecretName
 				}
+			}
+		}
+	}
+}
+
+// routesOfOthers says which routes lead to the Services and are not taken over: what they say beyond host and path has no words in the file.
+func (t *taking) routesOfOthers() {
+	for _, r := range t.routes {
+		for _, s := range t.services {
+			if t.mine(s) && verbs.LeadsTo(r.Object, s.Name) {
+				t.open("%s %s leads to Service %s and stays beside what this file makes, so that a canary goes by shares of the pods: for weights, write route: {host, path, router}, and delete it once the file's own route answers",
+					r.GetKind(), r.GetName(), s.Name)
+				break
 			}
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -50,6 +51,8 @@ type Change struct {
 	Called string
 
 	object *unstructured.Unstructured
+	// follows is set for the Deployment of an app that follows a repository.
+	follows bool
 }
 
 // Preview asks the API server what applying the objects would do. Objects that match pruned and are not among them would be deleted.
@@ -58,13 +61,17 @@ func (c *Cluster) Preview(ctx context.Context, objects []*unstructured.Unstructu
 	var all []Change
 	for _, o := range objects {
 		o.SetNamespace(c.place.Namespace)
-		if err := c.keepFollowed(ctx, o, objects); err != nil {
-			return nil, err
+		follows := follows(o, objects)
+		if follows {
+			if _, err := c.keepFollowed(ctx, o); err != nil {
+				return nil, err
+			}
 		}
 		one, err := c.preview(ctx, o)
 		if err != nil {
 			return nil, err
 		}
+		one.follows = follows
 		all = append(all, one)
 	}
 	gone, err := c.gone(ctx, objects, pruned)
@@ -144,14 +151,32 @@ func (c *Cluster) Apply(ctx context.Context, changes []Change, force bool, done 
 			if len(ch.Others) > 0 && !force {
 				return problem("%s: %s: say --force-conflicts to take over", ch.Object, strings.Join(ch.Others, ", "))
 			}
-			// Forced in any case: what our own controller has set for the time of a rollout is guarded, and is put back by it.
-			if _, err := c.apply(ctx, ch.object, client.ForceOwnership); err != nil {
+			if err := c.write(ctx, ch); err != nil {
 				return fmt.Errorf("apply %s: %w", ch.Object, explain(err))
 			}
 		}
 		done(ch)
 	}
 	return nil
+}
+
+// write applies one change. Forced in any case: what our own controller has set for the time of a rollout is guarded, and is put back by it.
+func (c *Cluster) write(ctx context.Context, ch Change) error {
+	if !ch.follows {
+		_, err := c.apply(ctx, ch.object, client.ForceOwnership)
+		return err
+	}
+	// A tag may have gone live since the preview. What is read here must still stand when it is written, or the file would take it back.
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		o := ch.object.DeepCopy()
+		read, err := c.keepFollowed(ctx, o)
+		if err != nil {
+			return err
+		}
+		o.SetResourceVersion(read)
+		_, err = c.apply(ctx, o, client.ForceOwnership)
+		return err
+	})
 }
 
 // othersOf reads from a conflict whose the fields are. Our own controller's are no conflict: it gives them back.
@@ -183,30 +208,33 @@ func (c *Cluster) unknown(o *unstructured.Unstructured, err error) error {
 	return problem("this cluster does not know %s of %s: install what serves it, or choose another router", o.GetKind(), o.GetAPIVersion())
 }
 
-// keepFollowed leaves the image as it is of an app that follows a repository: the file's version was only the first.
-func (c *Cluster) keepFollowed(ctx context.Context, o *unstructured.Unstructured, all []*unstructured.Unstructured) error {
-	if o.GetKind() != "Deployment" || !slices.ContainsFunc(all, func(r *unstructured.Unstructured) bool {
+// follows tells whether the object is the Deployment of an app that follows a repository.
+func follows(o *unstructured.Unstructured, all []*unstructured.Unstructured) bool {
+	return o.GetKind() == "Deployment" && slices.ContainsFunc(all, func(r *unstructured.Unstructured) bool {
 		_, follows, _ := unstructured.NestedMap(r.Object, "spec", "follow")
 		return r.GetKind() == "Rollout" && r.GetName() == o.GetName() && follows
-	}) {
-		return nil
-	}
+	})
+}
+
+// keepFollowed leaves the image as it is of an app that follows a repository: the file's version was only the first. It returns as which
+// resource version it was read, empty if nothing is live by a tag yet.
+func (c *Cluster) keepFollowed(ctx context.Context, o *unstructured.Unstructured) (string, error) {
 	var r v1alpha1.Rollout
 	if err := c.client.Get(ctx, client.ObjectKeyFromObject(o), &r); err != nil {
 		if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
-			return nil
+			return "", nil
 		}
-		return explain(err)
+		return "", explain(err)
 	}
 	if r.Status.Follow == nil || r.Status.Follow.Live == nil {
-		return nil
+		return "", nil
 	}
 	now := &unstructured.Unstructured{}
 	now.SetGroupVersionKind(o.GroupVersionKind())
 	if err := c.client.Get(ctx, client.ObjectKeyFromObject(o), now); err != nil {
-		return client.IgnoreNotFound(explain(err))
+		return "", client.IgnoreNotFound(explain(err))
 	}
-	return copyVersion(now, o)
+	return now.GetResourceVersion(), copyVersion(now, o)
 }
 
 // copyVersion takes the images and the words about the version from one Deployment to another.

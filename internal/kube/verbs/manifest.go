@@ -14,6 +14,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -30,7 +31,7 @@ func (c *Cluster) Manifest(ctx context.Context, deployment string) (text []byte,
 }
 
 // ManifestOf is Manifest for any workload of the group apps. About it are the Services, PodDisruptionBudgets and autoscalers that select it,
-// the Ingresses that lead to those Services, the volume claims that it mounts, and its namespace.
+// the Ingresses and routes that lead to those Services, the volume claims that it mounts, and its namespace.
 func (c *Cluster) ManifestOf(ctx context.Context, kind, name string) (text []byte, unread []string, err error) {
 	one := &unstructured.Unstructured{}
 	one.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(kind))
@@ -103,6 +104,11 @@ func (c *Cluster) about(ctx context.Context, one *unstructured.Unstructured) (fo
 			found = append(found, &ingresses.Items[i])
 		}
 	}
+	routes, forbidden, err := c.routesTo(ctx, served)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, unread = append(found, routes...), append(unread, forbidden...)
 	mounted := mounts(one)
 	for i := range claims.Items {
 		if mounted[claims.Items[i].Name] {
@@ -110,6 +116,55 @@ func (c *Cluster) about(ctx context.Context, one *unstructured.Unstructured) (fo
 		}
 	}
 	return c.withNamespace(ctx, found, unread)
+}
+
+// routesTo finds the routes of other kinds than Ingress that lead to Services. A kind that this cluster does not know has none.
+func (c *Cluster) routesTo(ctx context.Context, services map[string]bool) (found []client.Object, unread []string, err error) {
+	for _, kind := range kinds {
+		if !slices.Contains([]string{"HTTPRoute", "IngressRoute", "VirtualService"}, kind.Kind) {
+			continue
+		}
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(kind)
+		err := c.client.List(ctx, list, client.InNamespace(c.place.Namespace))
+		switch {
+		case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
+			continue
+		case apierrors.IsForbidden(err):
+			unread = append(unread, kind.Kind+"s")
+			continue
+		case err != nil:
+			return nil, nil, err
+		}
+		for i := range list.Items {
+			for s := range services {
+				if LeadsTo(list.Items[i].Object, s) {
+					found = append(found, &list.Items[i])
+					break
+				}
+			}
+		}
+	}
+	return found, unread, nil
+}
+
+// LeadsTo tells whether a route, of whichever kind, has a Service as a backend. All write it as name, but for Istio, which writes a host.
+func LeadsTo(route any, service string) bool {
+	switch v := route.(type) {
+	case []any:
+		return slices.ContainsFunc(v, func(one any) bool { return LeadsTo(one, service) })
+	case map[string]any:
+		for field, one := range v {
+			text, _ := one.(string)
+			if field == "name" && text == service || field == "host" && strings.SplitN(text, ".", 2)[0] == service {
+				return true
+			}
+			if field != "metadata" && LeadsTo(one, service) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // withNamespace adds the namespace: a label of it can give pods a readiness gate.
@@ -166,19 +221,19 @@ func (c *Cluster) written(o client.Object) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	meta := map[string]any{"name": o.GetName()}
+	of := map[string]any{"name": o.GetName()}
 	if o.GetNamespace() != "" {
-		meta["namespace"] = o.GetNamespace()
+		of["namespace"] = o.GetNamespace()
 	}
 	if l := o.GetLabels(); len(l) > 0 {
-		meta["labels"] = l
+		of["labels"] = l
 	}
 	notes := maps.Clone(o.GetAnnotations())
 	maps.DeleteFunc(notes, func(key, _ string) bool {
 		return key == corev1.LastAppliedConfigAnnotation || strings.HasPrefix(key, "deployment.kubernetes.io/")
 	})
 	if len(notes) > 0 {
-		meta["annotations"] = notes
+		of["annotations"] = notes
 	}
 	unstructured.RemoveNestedField(fields, "spec", "template", "metadata", "creationTimestamp")
 	var out bytes.Buffer
@@ -186,7 +241,7 @@ func (c *Cluster) written(o client.Object) ([]byte, error) {
 	for _, part := range []struct {
 		name  string
 		value any
-	}{{"metadata", meta}, {"spec", fields["spec"]}} {
+	}{{"metadata", of}, {"spec", fields["spec"]}} {
 		text, err := yaml.Marshal(map[string]any{part.name: part.value})
 		if err != nil {
 			return nil, err
