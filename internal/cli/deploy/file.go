@@ -41,17 +41,21 @@ func File(ctx context.Context, sh *shell.Shell, o *Options, versions []string) e
 		return err
 	}
 	if t.Place().Platform == report.Local {
-		return onMachine(ctx, sh, o, t, f)
+		return onMachine(ctx, sh, o, t, f, len(versions) > 0)
 	}
 	return onCluster(ctx, sh, o, t, f)
 }
 
-// onMachine deploys the versions. What else the file says is read by gapless up.
-func onMachine(ctx context.Context, sh *shell.Shell, o *Options, t target.Target, f app.File) error {
+// onMachine deploys the versions, chosen on the command line or the file's. What else the file says is read by gapless up.
+func onMachine(ctx context.Context, sh *shell.Shell, o *Options, t target.Target, f app.File, chosen bool) error {
 	return together(ctx, sh, o, t, f, func(ctx context.Context, a app.App) (begun, error) {
 		before, err := t.Status(ctx, a.Name)
 		if err != nil {
 			return begun{}, err
+		}
+		if a.Follow != nil && !chosen && before.Source != nil && before.Source.Tag != "" {
+			sh.Printf("%s: what came by its tag stays, %s: the file's version was only the first\n", a.Name, before.Source.Tag)
+			return begun{}, nil
 		}
 		_, called, err := t.Deploy(ctx, a.Name, string(a.Version), target.DeployOptions{})
 		return begun{
