@@ -31,7 +31,7 @@ var followShape = shape{
 	must("repository", "Where the tags are: https://HOST/PATH or ssh://USER@HOST/PATH. On one machine it may be a folder, such as a dot.", anyText()),
 	opt("tags", "A pattern with one *, which stands for the version, such as api-v*.", "v*, and tags without the v", textLike(tagPattern)),
 	opt("versions", "A range, such as ~2.1 or >=1.2 <3. Pre-releases are only taken by a range that names one, such as >=2.0.0-0.", "every release", anyText()),
-	opt("every", "The time between two looks.", "1m", aDuration()),
+	opt("every", "The time between two looks, a second at least.", "1m", aDuration()),
 	opt("keys", "Public keys of which one must have signed the tag: OpenPGP in ASCII armor, or a line of an authorized_keys file.", "signatures are not asked for", words()),
 	opt("secret", "The Secret with the credentials, on a cluster.", "none", textLike(subdomain)),
 	opt("insecure", "Lets the repository and the registry be reached over plain HTTP.", "false", aFlag()),

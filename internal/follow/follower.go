@@ -13,9 +13,11 @@ import (
 
 // Bounds of the time between two looks.
 const (
-	// Every is the time between two looks unless told otherwise, and Least the shortest.
+	// Every is the time between two looks unless told otherwise, and Least the shortest: a server is not to be worn down by a slip of the pen.
 	Every = time.Minute
-	Least = 10 * time.Second
+	Least = time.Second
+	// soon is the time between two looks while an image is waited for.
+	soon = 10 * time.Second
 )
 
 // A Source is what is followed.
@@ -212,11 +214,12 @@ func (f *Follower) pause(s Standing, failures int) time.Duration {
 	if every <= 0 {
 		every = Every
 	}
+	every = max(every, Least)
 	switch {
 	case failures > 0:
 		return min(max(every, time.Minute), time.Second<<min(failures, 6))
 	case s.Reason == choose.NoImage:
-		return min(every, Least)
+		return min(every, soon)
 	}
 	return every
 }

@@ -18,15 +18,16 @@ import (
 	"github.com/go-git/go-git/v5/storage/filesystem"
 
 	"gapless.dev/gapless/internal/follow/choose"
+	"gapless.dev/gapless/internal/follow/limit"
 )
 
-// fetch puts one object and what it leads to into a store; without trees only a tag and its commit.
-func (r Repository) fetch(ctx context.Context, object string, trees bool, most int64, into storage.Storer) error {
+// fetch has the pack of one object and what it leads to unpacked, at most so many bytes of it; without trees only a tag and its commit.
+func (r Repository) fetch(ctx context.Context, object string, trees bool, most int64, unpack func(io.Reader) error) error {
 	want, err := hash(object)
 	if err != nil {
 		return err
 	}
-	c, err := r.connect(ctx, most)
+	c, err := r.connect(ctx, maxList+most) // the list comes first
 	if err != nil {
 		return err
 	}
@@ -61,11 +62,54 @@ func (r Repository) fetch(ctx context.Context, object string, trees bool, most i
 	case req.Capabilities.Supports(capability.Sideband):
 		objects = sideband.NewDemuxer(sideband.Sideband, answer)
 	}
-	// Each object is stored under the hash of what it holds, so that a server cannot give one for another.
-	if err := packfile.UpdateObjectStorage(into, objects); err != nil {
+	if err := unpack(limit.Reader(objects, most)); err != nil {
 		return r.explain(ctx, err)
 	}
 	return nil
+}
+
+// tagIn finds one tag object in a pack, unpacking nothing else: the pack is the server's, and a few bytes of it can stand for more than there is
+// memory. A tag never is a difference to another object, since there is no second tag in the pack.
+func tagIn(want plumbing.Hash, objects io.Reader) (*plumbing.MemoryObject, error) {
+	scanner := packfile.NewScanner(objects)
+	_, n, err := scanner.Header()
+	if err != nil {
+		return nil, err
+	}
+	rest := &sink{left: maxInflated}
+	for range n {
+		h, err := scanner.NextObjectHeader()
+		if err != nil {
+			return nil, err
+		}
+		if h.Type != plumbing.TagObject || h.Length > maxTag {
+			if _, _, err := scanner.NextObject(rest); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		o := &plumbing.MemoryObject{}
+		o.SetType(h.Type)
+		o.SetSize(h.Length)
+		if _, _, err := scanner.NextObject(o); err != nil {
+			return nil, err
+		}
+		// Known by the hash of what it holds, so that a server cannot give one for another.
+		if o.Hash() == want {
+			return o, nil
+		}
+	}
+	return nil, plumbing.ErrObjectNotFound
+}
+
+// A sink takes so many bytes and no more.
+type sink struct{ left int }
+
+func (s *sink) Write(p []byte) (int, error) {
+	if s.left -= len(p); s.left < 0 {
+		return 0, limit.ErrTooLarge
+	}
+	return len(p), nil
 }
 
 // Tree writes the files of a tag into a folder that is not there yet. The folder is complete, or there is none.
@@ -117,5 +161,6 @@ func (r Repository) store(ctx context.Context, t Tag, dir string) (storage.Store
 		return repo.Storer, nil
 	}
 	store := filesystem.NewStorage(osfs.New(dir), cache.NewObjectLRUDefault())
-	return store, r.fetch(ctx, t.Object, true, maxTree, store)
+	// Each object is stored under the hash of what it holds, so that a server cannot give one for another.
+	return store, r.fetch(ctx, t.Object, true, maxTree, func(objects io.Reader) error { return packfile.UpdateObjectStorage(store, objects) })
 }

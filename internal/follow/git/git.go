@@ -23,8 +23,11 @@ const (
 	MaxTags = 20_000
 	// maxList is the size of a list of references, branches and all.
 	maxList = 32 << 20
-	// maxObject is the size of what is fetched to verify one tag.
-	maxObject = 8 << 20
+	// maxObject is the size of the pack that is fetched to verify one tag, and maxInflated of what is unpacked of it.
+	maxObject   = 8 << 20
+	maxInflated = 64 << 20
+	// maxTag is the size of a tag object, its message included.
+	maxTag = 1 << 20
 	// maxTree is the size of a tree that is built from.
 	maxTree = 1 << 30
 
@@ -52,6 +55,15 @@ type Repository struct {
 	Insecure bool
 	// Local lets it be a folder of this machine.
 	Local bool
+
+	patience time.Duration // for a list or a tag; listTime, but in tests
+}
+
+func (r Repository) within() time.Duration {
+	if r.patience > 0 {
+		return r.patience
+	}
+	return listTime
 }
 
 // Credentials reach a repository. They never get into an error or a log.
@@ -138,6 +150,7 @@ func (r Repository) IsFolder() bool {
 	return err == nil && u.Scheme == "file"
 }
 
+// connect reads at most so many bytes in one answer, or over SSH in all.
 func (r Repository) connect(ctx context.Context, most int64) (connection, error) {
 	u, err := r.address()
 	if err != nil {
@@ -154,7 +167,7 @@ func (r Repository) connect(ctx context.Context, most int64) (connection, error)
 
 // Tags lists the tags.
 func (r Repository) Tags(ctx context.Context) ([]Tag, error) {
-	ctx, cancel := context.WithTimeout(ctx, listTime)
+	ctx, cancel := context.WithTimeout(ctx, r.within())
 	defer cancel()
 	if u, err := r.address(); err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ type overHTTP struct {
 
 func (r Repository) overHTTP(u *url.URL, most int64) (connection, error) {
 	web := http.DefaultTransport.(*http.Transport).Clone()
-	web.DisableKeepAlives, web.MaxResponseHeaderBytes, web.ResponseHeaderTimeout = true, 64<<10, listTime
+	web.DisableKeepAlives, web.MaxResponseHeaderBytes, web.ResponseHeaderTimeout = true, 64<<10, r.within()
 	if len(r.Credentials.CA) > 0 {
 		pool, err := x509.SystemCertPool()
 		if err != nil {
@@ -114,7 +114,7 @@ func (r Repository) explain(ctx context.Context, err error) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
 	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
-		return failed(choose.Unreachable, "%s did not answer within %s", r.Name(), listTime)
+		return failed(choose.Unreachable, "%s did not answer within %s", r.Name(), r.within())
 	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {

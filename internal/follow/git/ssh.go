@@ -54,7 +54,7 @@ func (r Repository) overSSH(ctx context.Context, u *url.URL, most int64) (connec
 	}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	conn, channels, requests, err := ssh.NewClientConn(raw, address, &ssh.ClientConfig{
-		User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: known.check, HostKeyAlgorithms: known.algorithms(), Timeout: listTime,
+		User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: known.check, HostKeyAlgorithms: known.algorithms(), Timeout: r.within(),
 	})
 	if err != nil {
 		raw.Close()

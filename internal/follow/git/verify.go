@@ -3,14 +3,13 @@ package git
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"strings"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
-	"github.com/go-git/go-git/v5/storage"
-	"github.com/go-git/go-git/v5/storage/memory"
 	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
 
@@ -59,34 +58,58 @@ func (r Repository) Verify(ctx context.Context, t Tag, keys Keys) (string, error
 	if t.Object == t.Commit {
 		return "", failed(choose.Unverified, "the tag %s carries no signature, since it is no object of its own: make it with git tag -s", t.Name)
 	}
-	ctx, cancel := context.WithTimeout(ctx, listTime)
+	ctx, cancel := context.WithTimeout(ctx, r.within())
 	defer cancel()
-	u, err := r.address()
+	tag, err := r.tagObject(ctx, t)
 	if err != nil {
 		return "", err
-	}
-	var store storage.Storer = memory.NewStorage()
-	if u.Scheme == "file" {
-		store, err = r.store(ctx, t, "")
-	} else {
-		err = r.fetch(ctx, t.Object, false, maxObject, store)
-	}
-	if err != nil {
-		return "", err
-	}
-	id, err := hash(t.Object)
-	if err != nil {
-		return "", err
-	}
-	tag, err := object.GetTag(store, id)
-	if err != nil {
-		return "", failed(choose.Refused, "%s did not send the tag %s", r.Name(), t.Name)
 	}
 	// A right signature of another tag proves nothing of this one.
 	if tag.Name != t.Name || tag.TargetType != plumbing.CommitObject || tag.Target.String() != t.Commit {
 		return "", failed(choose.Unverified, "the tag %s holds the signature of another name or commit", t.Name)
 	}
 	return keys.signer(tag)
+}
+
+func (r Repository) tagObject(ctx context.Context, t Tag) (*object.Tag, error) {
+	u, err := r.address()
+	if err != nil {
+		return nil, err
+	}
+	id, err := hash(t.Object)
+	if err != nil {
+		return nil, err
+	}
+	notSent := failed(choose.Refused, "%s did not send the tag %s", r.Name(), t.Name)
+	if u.Scheme == "file" {
+		store, err := r.store(ctx, t, "")
+		if err != nil {
+			return nil, err
+		}
+		tag, err := object.GetTag(store, id)
+		if err != nil {
+			return nil, notSent
+		}
+		return tag, nil
+	}
+	var found *plumbing.MemoryObject
+	err = r.fetch(ctx, t.Object, false, maxObject, func(objects io.Reader) (err error) {
+		if found, err = tagIn(id, objects); errors.Is(err, plumbing.ErrObjectNotFound) {
+			return nil
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case found == nil:
+		return nil, notSent
+	}
+	tag := &object.Tag{}
+	if err := tag.Decode(found); err != nil {
+		return nil, failed(choose.Refused, "the tag %s cannot be read", t.Name)
+	}
+	return tag, nil
 }
 
 func (k Keys) signer(tag *object.Tag) (string, error) {

@@ -2,12 +2,17 @@ package git
 
 import (
 	"bytes"
+	"compress/zlib"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha1"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -171,5 +176,79 @@ func TestParseKeys_SaysWhatIsNoPublicKey(t *testing.T) {
 	}
 	if k, err := ParseKeys(nil); err != nil || k.Set() {
 		t.Error(k, err)
+	}
+}
+
+// bomb serves a repository whose one tag comes in a pack that says of itself what it wants.
+func bomb(t *testing.T, kind byte, declared, inflates int) Repository {
+	t.Helper()
+	var pack bytes.Buffer
+	pack.WriteString("PACK\x00\x00\x00\x02\x00\x00\x00\x01")
+	head := []byte{kind<<4 | byte(declared&15)}
+	for n := declared >> 4; n > 0; n >>= 7 {
+		head[len(head)-1] |= 0x80
+		head = append(head, byte(n&127))
+	}
+	pack.Write(head)
+	z := zlib.NewWriter(&pack)
+	for left, zeros := inflates, make([]byte, 1<<16); left > 0; left -= len(zeros) {
+		if _, err := z.Write(zeros[:min(left, len(zeros))]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	z.Close()
+	sum := sha1.Sum(pack.Bytes())
+	pack.Write(sum[:])
+	line := func(s string) string { return fmt.Sprintf("%04x%s", len(s)+4, s) }
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/info/refs") {
+			w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
+			fmt.Fprint(w, line("# service=git-upload-pack\n"), "0000",
+				line(strings.Repeat("1", 40)+" refs/tags/v1.0.0\x00ofs-delta\n"), line(strings.Repeat("2", 40)+" refs/tags/v1.0.0^{}\n"), "0000")
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
+		fmt.Fprint(w, line("NAK\n"))
+		w.Write(pack.Bytes())
+	}))
+	t.Cleanup(s.Close)
+	return Repository{URL: s.URL + "/api.git", Insecure: true}
+}
+
+// TestVerify_IsNotBlownUp: a pack of some kilobytes that stands for a gigabyte is not unpacked, and nothing else is kept of a pack than the tag.
+func TestVerify_IsNotBlownUp(t *testing.T) {
+	keys, err := ParseKeys([]string{sshSigner(t, "git").public})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const blob, tag = 3, 4
+	for name, tt := range map[string]struct {
+		kind               byte
+		declared, inflates int
+		says               string
+	}{
+		"a huge file":                      {blob, 1 << 30, 100 << 20, "more than is read"},
+		"a huge tag":                       {tag, 1 << 30, 100 << 20, "more than is read"},
+		"a tag larger than it says":        {tag, 100, 100 << 20, "no answer that git understands"},
+		"a tag that is not the one wanted": {tag, 100, 100, "did not send the tag"},
+		"no tag":                           {blob, 100, 100, "did not send the tag"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := bomb(t, tt.kind, tt.declared, tt.inflates)
+			tags, err := r.Tags(t.Context())
+			if err != nil || len(tags) != 1 {
+				t.Fatalf("%v, %v", tags, err)
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err = r.Verify(t.Context(), tags[0], keys)
+			runtime.ReadMemStats(&after)
+			if err == nil || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("got %v", err)
+			}
+			if used := after.TotalAlloc - before.TotalAlloc; used > 16<<20 {
+				t.Errorf("took %d bytes of memory", used)
+			}
+		})
 	}
 }

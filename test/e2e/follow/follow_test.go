@@ -180,12 +180,7 @@ func (s *shop) rests(version string) {
 }
 
 // patience is how long the image comes after the tag.
-func patience() time.Duration {
-	if os.Getenv("SOAK") != "" {
-		return 20 * time.Second
-	}
-	return 5 * time.Second
-}
+const patience = 20 * time.Second
 
 // aTagDeploysItself: a tag waits for its image, is pinned by its digest and goes live; a bad one is taken back and stays off; the
 // next one goes live. Not one request is lost.
@@ -197,7 +192,7 @@ func aTagDeploysItself(t *testing.T, h *host) {
 		commit = s.tag("v2.0.0")
 		s.following(choose.NoImage, ":2.0.0 does not exist yet")
 		looks := len(s.host.Requests(s.name))
-		time.Sleep(patience()) // the image takes its time; until then nothing may happen
+		time.Sleep(patience) // the image takes its time; until then nothing may happen
 		if s.image() != first || s.Rollout().Status.Phase != string(rollout.Idle) || len(s.host.Requests(s.name)) == looks {
 			t.Errorf("without an image: it runs %s, phase %s, %d looks", s.image(), s.Rollout().Status.Phase, len(s.host.Requests(s.name))-looks)
 		}
