@@ -61,12 +61,24 @@ e2e: ## the stories on a real cluster of two nodes (root): a pairwise part of ea
 SOAK ?= 20
 CLUSTER_SOAK ?= 1
 SCHEDULES ?= 2000000
-soak: ## the full matrices, for hours; writes bench/results/<date>.md
-	$(CLUSTER) install
-	GAPLESS_E2E=1 GOWORK=off go test -C test/cluster -count=1 -timeout 40m ./...
-	go run ./bench/soak/kubernetes -runs $(CLUSTER_SOAK) -k8s "$(K8S)"
-	go run ./bench/soak/kubernetes -name routers -runs $(CLUSTER_SOAK) -k8s "$(K8S)" routers
+PARTS := soak-machine soak-cluster soak-stories soak-routers
+soak: ## the full matrices, for hours; writes bench/results/<date>.md, and goes on when a part of it fails
+	$(MAKE) --no-print-directory -j1 -k $(PARTS)
+
+soak-machine:
 	go run ./bench/soak -runs $(SOAK) -schedules $(SCHEDULES)
+
+soak-install:
+	$(CLUSTER) install
+
+soak-cluster: soak-install
+	GAPLESS_E2E=1 GOWORK=off go test -C test/cluster -count=1 -timeout 40m ./...
+
+soak-stories: soak-install
+	go run ./bench/soak/kubernetes -runs $(CLUSTER_SOAK) -k8s "$(K8S)"
+
+soak-routers: soak-install
+	go run ./bench/soak/kubernetes -name routers -runs $(CLUSTER_SOAK) -k8s "$(K8S)" routers
 
 bench: ## what is fast, as ratios side by side; bench/README.md tells how to read it
 	go test -run '^$$' -bench . -benchmem ./kit
@@ -91,5 +103,5 @@ $(TOOLS)/%: tools.mod tools.sum
 	GOWORK=off go build -modfile=tools.mod -o $(TOOLS)/ honnef.co/go/tools/cmd/staticcheck mvdan.cc/gofumpt
 	@touch $(TOOLS)/*
 
-.PHONY: help build test check fmt generate image demo cluster-up cluster-down others e2e soak bench bench-cluster docs clean
+.PHONY: help build test check fmt generate image demo cluster-up cluster-down others e2e soak soak-install $(PARTS) bench bench-cluster docs clean
 .DEFAULT_GOAL := help

@@ -57,7 +57,7 @@ func soak(ctx context.Context) error {
 	rate := flag.Int("rate", 300, "requests a second")
 	schedules := flag.Int("schedules", 2_000_000, "schedules of the engine's simulator; 0 skips it")
 	fuzz := flag.Duration("fuzz", 10*time.Minute, "how long each fuzz test looks for what falls; 0 skips them")
-	only := flag.String("only", "demo,wrapped,fuzz,engine", "the `parts` to run, with commas")
+	only := flag.String("only", "demo,wrapped,contract,fuzz,engine", "the `parts` to run, with commas")
 	name := flag.String("name", "", "what the table is called besides its date")
 	parallel := flag.Int("parallel", 1, "kinds of wrapped services that are stopped side by side; each has its own load")
 	before := flag.String("before", "", "`command` to put before each demo, such as one that waits for its turn on a machine that others measure on")
@@ -81,12 +81,14 @@ func soak(ctx context.Context) error {
 			err = errors.Join(err, lostAny(rows))
 		case "wrapped":
 			err = wrapped(ctx, &out, *runs, *parallel, first)
+		case "contract":
+			err = contract(ctx, &out, first)
 		case "fuzz":
 			err = fuzzed(ctx, &out, *fuzz)
 		case "engine":
 			err = simulate(ctx, &out, *schedules)
 		default:
-			return fmt.Errorf("-only %s: there is no part %q; give some of demo, wrapped, fuzz and engine", *only, part)
+			return fmt.Errorf("-only %s: there is no part %q; give some of demo, wrapped, contract, fuzz and engine", *only, part)
 		}
 		failed = errors.Join(failed, err)
 	}

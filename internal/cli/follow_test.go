@@ -256,7 +256,9 @@ func TestFollow_AsksBeforeAMovedTag(t *testing.T) {
 		t.Errorf("it was taken without a yes: %+v", r.Source)
 	}
 	w.run(2, "accept", "demo-api", "v9.9.9")
-	w.run(0, "accept", "demo-api", "v2.0.0")
+	if out := w.run(0, "accept", "demo-api", "v2.0.0", "-o", "json"); !strings.Contains(out, moved) {
+		t.Errorf("the yes does not say to which commit it is: %s", out)
+	}
 	w.over("2.0.0-"+moved[:7], report.Promoted)
 	if s := w.status().Source; s.Commit != moved {
 		t.Errorf("what was said yes to is %s, and %s runs", moved, s.Commit)
@@ -328,7 +330,7 @@ func TestFollow_SaysWhyABuildFails(t *testing.T) {
 	w.over("2.0.2", report.Promoted)
 }
 
-func (w *workshop) run(code int, args ...string) {
+func (w *workshop) run(code int, args ...string) string {
 	w.Helper()
 	c := exec.Command(filepath.Join(w.dir, "bin", "gapless"), args...)
 	c.Args[0], c.Env, c.Dir = "gapless", w.env(), w.dir
@@ -336,6 +338,7 @@ func (w *workshop) run(code int, args ...string) {
 	if got := c.ProcessState.ExitCode(); got != code {
 		w.Fatalf("gapless %s: exit code %d, want %d: %v\n%s", strings.Join(args, " "), got, code, err, out)
 	}
+	return string(out)
 }
 
 // holdsNoSecret scans what was printed, reported and written down.

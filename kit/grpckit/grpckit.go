@@ -19,7 +19,9 @@ import (
 //	gs := grpc.NewServer()
 //	pb.RegisterGreeterServer(gs, greeter)
 //	ln, err := net.Listen("tcp", ":9090")
-//	...
+//	if err != nil {
+//		log.Fatal(err)
+//	}
 //	grpckit.Serve(svc, "grpc", gs, ln)
 //
 // Call it after all of gs's services have been registered. It registers the

@@ -175,8 +175,9 @@ func (s *Session) sum(j *Judgement) {
 }
 
 // Conform judges the target in a test, each rule as a subtest. A failed MUST
-// fails the test; a failed SHOULD is logged.
-func Conform(t *testing.T, target Target, only ...string) {
+// fails the test; a failed SHOULD is logged. What came of it is returned, for a
+// test that wants more: no SHOULD failed, or nothing skipped.
+func Conform(t *testing.T, target Target, only ...string) Judgement {
 	t.Helper()
 	j := Judge(t.Context(), target, Watch{}, only...)
 	rules := Rules()
@@ -198,6 +199,7 @@ func Conform(t *testing.T, target Target, only ...string) {
 	if cause, failed := j.Cause(); failed {
 		t.Logf("the first cause is %s; what happened around the stop:\n%s", cause.ID, story(j.Timeline))
 	}
+	return j
 }
 
 // explain is a failure for a reader.

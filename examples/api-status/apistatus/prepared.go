@@ -24,7 +24,10 @@ func prepared(o Options, log *slog.Logger) int {
 			return nil
 		})
 	}
-	svc.HTTP("api", &http.Server{Addr: o.Addr, Handler: s.mux(kit.Livez, kit.Readyz), ReadHeaderTimeout: 5 * time.Second})
+	srv := &http.Server{Addr: o.Addr, Handler: s.mux(kit.Livez, kit.Readyz), ReadHeaderTimeout: 5 * time.Second, Protocols: new(http.Protocols)}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
+	svc.HTTP("api", srv)
 	for _, add := range o.Also {
 		if err := add(svc); err != nil {
 			log.Error("not served", "error", err)

@@ -3,6 +3,7 @@ package accept
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/spf13/cobra"
 
@@ -16,9 +17,16 @@ two tags that say the same version. The yes is for the tag at the commit that it
 const example = `  gapless accept demo-api v2.0.0
   gapless accept demo-api -n shop --on kube`
 
+// Options of the command.
+type Options struct {
+	App, Tag string
+	Output   shell.Output
+}
+
 // New returns the command.
 func New(sh *shell.Shell) *cobra.Command {
-	return &cobra.Command{
+	o := &Options{}
+	cmd := &cobra.Command{
 		Use:               "accept NAME [TAG]",
 		Short:             "Say yes to a tag that has moved, or to going back",
 		Long:              long,
@@ -26,25 +34,39 @@ func New(sh *shell.Shell) *cobra.Command {
 		Args:              shell.Args(1, 2, "NAME [TAG]"),
 		ValidArgsFunction: sh.Apps,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			tag := ""
+			o.App = args[0]
 			if len(args) > 1 {
-				tag = args[1]
+				o.Tag = args[1]
 			}
-			return Run(cmd.Context(), sh, args[0], tag)
+			return Run(cmd.Context(), sh, o)
 		},
 	}
+	o.Output.Register(cmd, "text", "json")
+	return cmd
+}
+
+// A yes is what was said, for a machine. No report holds it: the tag is taken later.
+type yes struct {
+	App string     `json:"app"`
+	Tag choose.Tag `json:"tag"`
+	By  string     `json:"by"`
 }
 
 // Run says yes.
-func Run(ctx context.Context, sh *shell.Shell, name, tag string) error {
-	t, err := sh.Target(ctx, shell.Output{})
+func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
+	t, err := sh.Target(ctx, o.Output)
 	if err != nil {
 		return err
 	}
-	yes, err := t.Accept(ctx, name, tag)
+	tag, err := t.Accept(ctx, o.App, o.Tag)
 	if err != nil {
 		return err
 	}
-	sh.Printf("%s: yes to %s (%s) by %s; it is taken at the next look\n", name, yes.Name, choose.Short(yes.Commit), t.User(ctx))
+	if o.Output.JSON() {
+		enc := json.NewEncoder(sh.Out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(yes{o.App, tag, t.User(ctx)})
+	}
+	sh.Printf("%s: yes to %s (%s) by %s; it is taken at the next look\n", o.App, tag.Name, choose.Short(tag.Commit), t.User(ctx))
 	return nil
 }

@@ -48,6 +48,7 @@ func (c *controller) turn(w *world) {
 	}
 	if w.mishap(w.faults.conflict) {
 		w.say("fault", "the state was not saved: conflict")
+		w.stir()
 		return
 	}
 	c.save(w, d)
@@ -95,6 +96,7 @@ func (c *controller) apply(w *world, seen rollout.Snapshot, d rollout.Decision) 
 // crash loses what was not saved. What was saved comes back from where it is stored.
 func (c *controller) crash(w *world, when string) {
 	w.say("fault", "the controller crashes %s", when)
+	w.stir()
 	raw, err := json.Marshal(c.stored)
 	if err != nil {
 		w.fail("I5 a crash costs only time", "state: %v", err)

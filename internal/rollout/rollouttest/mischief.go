@@ -6,13 +6,14 @@ import (
 	"gapless.dev/gapless/internal/rollout"
 )
 
-// mischief is what people and things do to an app while it rolls.
+// mischief is what people and things do to an app while it rolls. Whatever it is, the engine has yet to see it.
 func (w *world) mischief() {
 	f := w.faults
 	if w.chance(f.template) {
 		w.changeTemplate()
 	}
 	if w.chance(f.scale) {
+		w.stir()
 		w.replicas = w.rng.IntN(7)
 		w.makeRoom()
 		w.say("user", "scales to %d", w.replicas)
@@ -65,6 +66,7 @@ func (w *world) changeTemplate() {
 		return
 	}
 	w.asked, w.taken = w.wanted, true
+	w.stir()
 	w.say("user", "asks for %s (%s)", w.wanted, w.version(w.wanted).behaviour)
 }
 
@@ -80,6 +82,7 @@ func (w *world) changePlan() {
 	w.plan = p
 	w.makeRoom()
 	w.watch.planAt = w.control.saved.Revision
+	w.stir()
 	w.say("user", "changes the plan: %s, steps %+v", p.Strategy, p.Steps)
 }
 
@@ -97,7 +100,11 @@ func (w *world) tamper() {
 		w.plane.write(w, rollout.Route{Weights: rollout.Weights{v.name: 100}})
 	}
 	w.plane.tamperSeq = w.plane.apiSeq
+	w.stir()
 }
+
+// stir ends whatever rest there was.
+func (w *world) stir() { w.watch.calm = 0 }
 
 func (w *world) order(verb rollout.Verb) {
 	w.lastID++

@@ -51,10 +51,22 @@ func (w *world) serving() (n int) {
 	return n
 }
 
-// resting tells whether the app has come to rest, for a few looks in a row.
+// resting tells whether the app has come to rest and was given back, for a few looks in a row.
 func (w *world) resting() bool {
+	return w.still() && !(w.control.saved.Phase == rollout.Idle && w.taken)
+}
+
+// restsMidway tells whether the app is still although the faults go on: what happened last was seen and answered, and the platform has ended
+// what it was told to. What is left undone then would never be done.
+func (w *world) restsMidway() bool {
+	ending := slices.ContainsFunc(w.versions, func(v *version) bool { return v.running() > v.asked })
+	return w.still() && !ending && w.elapsed >= w.control.downUntil
+}
+
+// still tells whether nothing has moved, or is about to, for a few looks in a row.
+func (w *world) still() bool {
 	s := w.control.saved
-	if s.Phase == rollout.Idle && w.taken || s.Phase != rollout.Idle && s.Phase != rollout.Held {
+	if s.Phase != rollout.Idle && s.Phase != rollout.Held {
 		return false
 	}
 	if r := s.Reason; r != rollout.ReasonServing && r != rollout.ReasonAborted && r != rollout.ReasonHeld {

@@ -132,7 +132,7 @@ func TestWorlds_GoEverywhere(t *testing.T) {
 	for _, m := range rollout.Moments {
 		want = append(want, "asked "+string(m))
 	}
-	want = append(want, "waived")
+	want = append(want, "waived", "rest in Idle", "rest in Held")
 	for _, what := range want {
 		if counts[what] == 0 {
 			t.Errorf("%s: never happened", what)

@@ -182,6 +182,10 @@ func (w *world) play() {
 		w.tick()
 		w.mischief()
 		w.control.turn(w)
+		if w.failure == nil && w.restsMidway() {
+			w.count("rest in " + string(w.control.saved.Phase))
+			w.checkRest()
+		}
 		if w.failure != nil {
 			return
 		}
@@ -212,6 +216,7 @@ func (w *world) tick() {
 	w.plane.tick(w)
 	if w.wanted != w.asked && w.chance(w.gitops) {
 		w.wanted, w.taken = w.asked, true
+		w.stir()
 		w.say("gitops", "writes %s again", w.wanted)
 	}
 	w.checkServed("time passed")
