@@ -127,7 +127,9 @@ func (l *look) subject() gate.Subject {
 			if check.secure {
 				scheme = "https"
 			}
-			s.Entry = scheme + "://" + net.JoinHostPort(first.Spec.ClusterIP, strconv.Itoa(int(first.Spec.Ports[0].Port)))
+			if l.rollout.Spec.Traffic == nil { // else clients come by a route, and the Service leads to stable alone
+				s.Entry = scheme + "://" + net.JoinHostPort(first.Spec.ClusterIP, strconv.Itoa(int(first.Spec.Ports[0].Port)))
+			}
 			port = first.Spec.Ports[0].TargetPort
 			if port == (intstr.IntOrString{}) {
 				port = intstr.FromInt32(first.Spec.Ports[0].Port)

@@ -74,16 +74,13 @@ func (p *Probe) targets(s gate.Subject) []target {
 		scheme = "https"
 	}
 	var all []target
-	rest, same, sides := p.spec.Rate, true, 0.0
+	rest, sides := p.spec.Rate, 0.0
 	for _, side := range []gate.Side{s.Stable, s.Candidate} {
 		if len(side.Serving()) > 0 {
 			sides++
 		}
-		for _, i := range side.Serving() {
-			same = same && address(i) == i.Address
-		}
 	}
-	if s.Entry != "" && same && sides > 0 {
+	if entered(p.spec, s) && sides > 0 {
 		all = append(all, target{url: strings.TrimSuffix(s.Entry, "/") + path, rate: throughEntry * p.spec.Rate, host: s.Host})
 		rest -= throughEntry * p.spec.Rate
 	}
@@ -97,6 +94,19 @@ func (p *Probe) targets(s gate.Subject) []target {
 		}
 	}
 	return all
+}
+
+// entered tells whether requests are sent through the entry, too. Where readiness is asked at a port of its own, the entry does not answer it.
+func entered(spec spec.Probe, s gate.Subject) bool {
+	if s.Entry == "" {
+		return false
+	}
+	for _, i := range slices.Concat(s.Stable.Serving(), s.Candidate.Serving()) {
+		if spec.Path == "" && s.Ready != "" && i.Health != i.Address {
+			return false
+		}
+	}
+	return true
 }
 
 // options of the load of a target.

@@ -207,7 +207,7 @@ func (t *tally) verdict(now time.Time, s gate.Subject) rollout.Verdict {
 	parts := []part{
 		{"lost", t.kept.Lost, t.spec.Tolerance, "lost requests", true},
 		{"slow", t.kept.Slow, slowTolerance, slow, len(s.Stable.Serving()) > 0 || len(t.kept.Slow.Bins) > 0},
-		{"entry", t.kept.Entry, t.spec.Tolerance, "lost requests through " + s.Entry, s.Entry != "" && len(t.kept.Entry.Bins) > 0},
+		{"entry", t.kept.Entry, t.spec.Tolerance, "lost requests through " + s.Entry, entered(t.spec, s) && len(t.kept.Entry.Bins) > 0},
 	}
 	v := rollout.Verdict{Outcome: rollout.Pass, Reason: "no more lost and no slower than stable", Numbers: map[string]float64{}}
 	for _, p := range parts {
