@@ -153,7 +153,7 @@ func tryUp(t *testing.T, o Options) (*testHost, error) {
 	if o.StateDir == "" {
 		o.StateDir = t.TempDir()
 	}
-	if testing.Verbose() {
+	if testing.Verbose() && o.Log == nil {
 		o.Log = testLog{t}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
