@@ -48,6 +48,7 @@ type service struct {
 	sets    map[rollout.Version]*set
 	rep     report.Report
 	tally   tally
+	kept    map[rollout.Version]*report.Counts // what was written down last of what is counted
 	answers map[int64]rollout.Answer
 	looks   int // settled looks of the loop
 	// asked counts what people changed, observed is asked as it was at the last look, and answered as it was at the last settled one.
