@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,4 +130,47 @@ func TestCounts_AreNotWrittenAgainWhereNothingWasCounted(t *testing.T) {
 		res.Body.Close()
 	}
 	h.until("the request is written down", func(report.Report) bool { return wrote().After(before) })
+}
+
+func TestNote_SaysHowManyRequestsWereOnTheirWayWhenGaplessDied(t *testing.T) {
+	dir := t.TempDir()
+	a := testApp(t, "naive", waits)
+	a.Ports[0].Public = freePort(t)
+	a.Stop.Grace = 3 * time.Second
+	file := app.File{Apps: []app.App{a}}
+	apart := hostApart(t, dir, file)
+	state := filepath.Join(dir, "state")
+	h := &testHost{t: t, c: Dial(SocketOf(state))}
+	h.until("stable serves", serving("1.0.0", 2))
+	ended := make(chan error, 3)
+	for range 3 {
+		go func() {
+			res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/slow?for=5m", a.Ports[0].Public))
+			if err == nil {
+				res.Body.Close()
+			}
+			ended <- err
+		}()
+	}
+	h.until("three are written down", func(report.Report) bool {
+		n := 0
+		err := read(filepath.Join(state, "apps", "demo", "underway.json"), &n)
+		return err == nil && n == 3
+	})
+	if err := apart.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = apart.Wait()
+	for range 3 {
+		if <-ended == nil {
+			t.Error("a request was answered without a proxy")
+		}
+	}
+	h = up(t, Options{StateDir: state, File: file})
+	r := h.until("it is looked at", func(report.Report) bool { return true })
+	if !slices.ContainsFunc(r.Notes, func(n string) bool {
+		return strings.Contains(n, "at its last heartbeat 3 requests were on their way through it")
+	}) {
+		t.Errorf("notes %q", r.Notes)
+	}
 }

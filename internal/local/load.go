@@ -33,6 +33,9 @@ func (m *machine) load(a app.App) (*service, error) {
 	if err := read(s.file("state.json"), &s.state); err != nil {
 		return nil, err
 	}
+	if err := read(s.file("underway.json"), &s.underWay); err != nil {
+		return nil, err
+	}
 	if problem := s.readFile(); problem != "" {
 		return nil, errorf(Refused, "%s", problem)
 	}
@@ -161,7 +164,8 @@ func (s *service) adopt(strays map[string][]identity, away time.Duration) error 
 		}
 	}
 	if adopted > 0 {
-		cost := fmt.Sprintf("no Gapless was here for %s at most; meanwhile nothing listened on the ports of %s, and its clients were refused", report.Short(away), s.app.Name)
+		cost := fmt.Sprintf("no Gapless was here for %s at most; meanwhile nothing listened on the ports of %s, and its clients were refused; "+
+			"at its last heartbeat %d requests were on their way through it, and whatever was when it went got no whole answer", report.Short(away), s.app.Name, s.underWay)
 		s.say("%d running processes were found again and go on; %s", adopted, cost)
 		if len(s.rep.Notes) < mostNotes {
 			s.rep.Notes = append(s.rep.Notes, "At "+now().Format(time.TimeOnly)+" UTC: "+cost+".")

@@ -188,6 +188,7 @@ func (m *machine) beat(ctx context.Context) {
 			_ = os.Chtimes(m.lock.Name(), time.Time{}, time.Now())
 			for _, s := range m.services {
 				s.keepCounts()
+				s.keepUnderWay()
 			}
 		case <-ctx.Done():
 			return

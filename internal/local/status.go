@@ -123,6 +123,15 @@ func (s *service) keepCounts() {
 	}
 }
 
+// keepUnderWay writes down how many requests are on their way through the proxy, if that has changed: with us they end.
+func (s *service) keepUnderWay() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.data.Busy(); n != s.underWay && write(s.file("underway.json"), n) == nil {
+		s.underWay = n
+	}
+}
+
 // status is the report of the present revision with all that stands now.
 func (s *service) status() report.Report {
 	s.mu.Lock()

@@ -106,6 +106,7 @@ func (m *machine) serve(ctx context.Context, socket *unixSocket) error {
 	cancel()
 	for _, s := range m.services {
 		s.keepCounts() // there are no others now
+		s.keepUnderWay()
 	}
 	if !m.o.Leave {
 		for _, s := range m.services {

@@ -111,6 +111,9 @@ func (a *App) InFlight(version rollout.Version) int {
 	return n
 }
 
+// Busy counts the requests of the app that are on their way, upgraded connections too.
+func (a *App) Busy() int { return int(a.busy.Load()) }
+
 func (a *App) forget(i *Instance) {
 	a.mu.Lock()
 	a.instances = slices.DeleteFunc(a.instances, func(o *Instance) bool { return o == i })
