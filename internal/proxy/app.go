@@ -15,11 +15,11 @@ import (
 type App struct {
 	name    string
 	sticky  string
-	timeout time.Duration // to the first byte of an answer
+	timeout time.Duration // to the first byte of an answer, and to the next one of a body
 	bodyMax int64         // 0: no limit
 	busyMax int64
 
-	busy    atomic.Int64  // requests of the whole app, also those that wait for nothing but their body
+	busy    atomic.Int64  // requests of the whole app, but for those whose small body still comes
 	turn    atomic.Uint64 // place in the order of the versions
 	shift   atomic.Uint64 // where the search for the least busy instance starts
 	shadow  atomic.Uint64

@@ -22,6 +22,7 @@ type exchange struct {
 	on     *Instance // entered
 	not    []*Instance
 	body   []byte // the whole body, where it is small
+	wait   *patience
 	sent   time.Time
 	status int
 	failed bool
@@ -38,11 +39,6 @@ var exchanges = sync.Pool{New: func() any {
 }}
 
 func (a *App) handle(w http.ResponseWriter, r *http.Request, port string) {
-	defer a.leave()
-	if !a.enter() {
-		refuse(w, http.StatusServiceUnavailable, "%s has %d requests on their way, which is its limit (limits.inFlight)", a.name, a.busyMax)
-		return
-	}
 	x := exchanges.Get().(*exchange)
 	x.app, x.port, x.sent = a, port, time.Now()
 	x.grpc = isGRPC(r)
@@ -50,8 +46,15 @@ func (a *App) handle(w http.ResponseWriter, r *http.Request, port string) {
 		x.free()
 		return
 	}
+	defer a.leave()
+	if !a.enter() {
+		refuse(w, http.StatusServiceUnavailable, "%s has %d requests on their way, which is its limit (limits.inFlight)", a.name, a.busyMax)
+		x.free()
+		return
+	}
 	done := false
 	defer func() {
+		x.wait.leave()
 		x.count(r, done)
 		if done {
 			x.free()
@@ -62,13 +65,20 @@ func (a *App) handle(w http.ResponseWriter, r *http.Request, port string) {
 	done = true
 }
 
-// takeBody reads a small body whole. It answers itself where the body is too large.
+// takeBody reads a small body whole; while it comes the request has no place among those in flight. It answers itself where the body is
+// too large or does not come.
 func (x *exchange) takeBody(w http.ResponseWriter, r *http.Request) bool {
 	if limit := x.app.bodyMax; limit > 0 {
 		if r.ContentLength > limit {
 			x.tooLarge(w)
 			return false
 		}
+	}
+	if r.ContentLength != 0 && (small(r) || !x.grpc) { // a call of gRPC may be silent before it is answered, too
+		x.wait = &patience{ReadCloser: r.Body, limit: x.app.timeout, until: http.NewResponseController(w).SetReadDeadline}
+		r.Body = x.wait
+	}
+	if limit := x.app.bodyMax; limit > 0 {
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 	}
 	switch {
@@ -81,6 +91,10 @@ func (x *exchange) takeBody(w http.ResponseWriter, r *http.Request) bool {
 	}
 	x.body = make([]byte, r.ContentLength)
 	if _, err := io.ReadFull(r.Body, x.body); err != nil {
+		if x.wait.isSpent() {
+			x.tooSlow(w, r)
+			return false
+		}
 		refuse(w, http.StatusBadRequest, "the body ended before its Content-Length")
 		return false
 	}
@@ -89,6 +103,13 @@ func (x *exchange) takeBody(w http.ResponseWriter, r *http.Request) bool {
 
 func (x *exchange) tooLarge(w http.ResponseWriter) {
 	refuse(w, http.StatusRequestEntityTooLarge, "the body is larger than %d bytes, which is the limit of %s (limits.body)", x.app.bodyMax, x.app.name)
+}
+
+func (x *exchange) tooSlow(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close") // where the next request would begin nobody knows
+	}
+	refuse(w, http.StatusRequestTimeout, "nothing more of the body came within %v (limits.timeout)", x.app.timeout)
 }
 
 // RoundTrip sends the request to an instance. It goes to another one only when the connection was never made: then not a byte
@@ -112,6 +133,7 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 		res, err := line.send(r, r.Body == nil || x.body != nil, x.grpc)
 		if err == nil {
 			x.status = res.StatusCode
+			x.wait.lift()
 			x.shadow.real(x.status, x.sent)
 			x.stick(r, res)
 			x.keep(r, res)
@@ -158,6 +180,9 @@ func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var timeout net.Error
 	x.failed = true
 	switch {
+	case x.wait.isSpent():
+		x.failed = false
+		x.tooSlow(w, r)
 	case errors.As(err, &large):
 		x.failed = false
 		x.tooLarge(w)
@@ -194,7 +219,7 @@ func (x *exchange) count(r *http.Request, done bool) {
 }
 
 func (x *exchange) free() {
-	x.app, x.on, x.body, x.status, x.failed, x.grpc, x.shadow = nil, nil, nil, 0, false, false, nil
+	x.app, x.on, x.body, x.wait, x.status, x.failed, x.grpc, x.shadow = nil, nil, nil, nil, 0, false, false, nil
 	clear(x.not)
 	x.not = x.not[:0]
 	exchanges.Put(x)
