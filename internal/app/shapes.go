@@ -105,7 +105,7 @@ var checkShape = shape{
 
 var stopShape = shape{
 	opt("drain", "How long an instance goes on serving when it is told to stop, until nobody sends to it any more.", "5s", aDuration()),
-	opt("grace", "The time from the order to stop until it is killed.", "30s", aDuration()),
+	opt("grace", "The time from the order to stop until it is killed. A service with kit needs 6s of it on one machine.", "30s", aDuration()),
 }
 
 var resourcesShape = shape{

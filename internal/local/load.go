@@ -39,6 +39,9 @@ func (m *machine) load(a app.App) (*service, error) {
 	if problem := s.readFile(); problem != "" {
 		return nil, errorf(Refused, "%s", problem)
 	}
+	if err := noRoom(a.Stop.Grace); err != nil {
+		s.say("stop.grace is %v: a service with kit is not told, assumes its own, and is killed before it has ended by itself (%v)", a.Stop.Grace, err)
+	}
 	if files := s.reportFiles(); len(files) > 0 {
 		if err := read(files[len(files)-1], &s.rep); err != nil {
 			return nil, err
