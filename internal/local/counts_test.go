@@ -26,7 +26,7 @@ func requests(r report.Report) int64 {
 	return n
 }
 
-func standing25(r report.Report) bool { return r.Reason == rollout.ReasonAwaitingPromote }
+func awaiting(r report.Report) bool { return r.Reason == rollout.ReasonAwaitingPromote }
 
 var waits = rollout.Plan{Strategy: rollout.Canary, Steps: []rollout.Step{{Weight: 25, Manual: true}}}
 
@@ -37,8 +37,8 @@ func TestCounts_OutliveAnEndOfGapless(t *testing.T) {
 		deploy rollout.Version
 		stands func(report.Report) bool
 	}{
-		{"a canary that waits, left running", true, "2.0.0", standing25},
-		{"a canary that waits, stopped", false, "2.0.0", standing25},
+		{"a canary that waits, left running", true, "2.0.0", awaiting},
+		{"a canary that waits, stopped", false, "2.0.0", awaiting},
 		{"a rollout that is over", true, "1.0.0", serving("1.0.0", 2)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestCounts_OfARolloutThatStandsAreWrittenDownWhileItDoes(t *testing.T) {
 	if _, err := h.c.Deploy(t.Context(), "demo", "2.0.0"); err != nil {
 		t.Fatal(err)
 	}
-	h.until("25 % stand", standing25)
+	h.until("25 % stand", awaiting)
 	for range 40 {
 		if code := status(t, fmt.Sprintf("http://127.0.0.1:%d/", a.Ports[0].Public)); code != 200 {
 			t.Errorf("status %d", code)

@@ -118,6 +118,7 @@ func (s *service) adopt(strays map[string][]identity, away time.Duration) error 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.data.SetRoute(s.state.Route)
+	s.show()
 	for v, n := range r.Asked {
 		if n > 0 {
 			s.sets[v] = &set{asked: n}

@@ -29,6 +29,7 @@ type App struct {
 
 	mu        sync.Mutex
 	route     rollout.Route
+	shown     rollout.Version
 	instances []*Instance
 	counts    map[rollout.Version]*counts
 	whenQuiet []chan struct{}
@@ -41,6 +42,7 @@ type routing struct {
 	order  []uint8        // of pools, see spread
 	mirror []uint8        // 1 where a request is mirrored
 	to     *pool          // of route.To; nil if it has no instance
+	shown  *pool          // of the version that previews lead to; nil if there is none
 	sticky map[string]int // index in pools, by token
 	// users are the versions that a user may stay on, by what their cookie says, and share 1 where a new one goes to route.To.
 	users map[string]rollout.Version
@@ -95,6 +97,14 @@ func (a *App) SetRoute(route rollout.Route) {
 	a.rebuild()
 }
 
+// Show makes previews lead to a version, whatever its weight. Empty: to none.
+func (a *App) Show(v rollout.Version) {
+	a.mu.Lock()
+	a.shown = v
+	a.mu.Unlock()
+	a.rebuild()
+}
+
 // Route is the one that requests follow now, read back from where they read it.
 func (a *App) Route() rollout.Route { return a.now.Load().route }
 
@@ -132,14 +142,14 @@ func (a *App) rebuild() {
 	weights := make([]int, len(versions))
 	for n, v := range versions {
 		weights[n] = a.route.Weights[v]
-		p := pool{version: v, weight: weights[n]}
-		for _, i := range a.instances {
-			if i.version == v && !i.Out() {
-				p.in = append(p.in, i)
-				r.sticky[i.token] = n
-			}
+		p := pool{version: v, weight: weights[n], in: a.inRotation(v)}
+		for _, i := range p.in {
+			r.sticky[i.token] = n
 		}
 		r.pools = append(r.pools, p)
+	}
+	if a.shown != "" {
+		r.shown = &pool{version: a.shown, in: a.inRotation(a.shown)}
 	}
 	for n := range r.pools {
 		if r.pools[n].version == a.route.To && len(r.pools[n].in) > 0 {
@@ -158,6 +168,17 @@ func (a *App) rebuild() {
 		r.mirror = spread([]int{100 - min(a.route.Mirror, 100), min(a.route.Mirror, 100)})
 	}
 	a.now.Store(r)
+}
+
+// inRotation are the instances of a version that get requests. The lock is held.
+func (a *App) inRotation(v rollout.Version) []*Instance {
+	var in []*Instance
+	for _, i := range a.instances {
+		if i.version == v && !i.Out() {
+			in = append(in, i)
+		}
+	}
+	return in
 }
 
 // quiet is closed once no request of the app is on its way.

@@ -18,6 +18,8 @@ type exchange struct {
 	proxy httputil.ReverseProxy
 	app   *App
 	port  string
+	// preview asks for the version that is shown, whatever its weight.
+	preview bool
 
 	on     *Instance // entered
 	not    []*Instance
@@ -38,9 +40,9 @@ var exchanges = sync.Pool{New: func() any {
 	return x
 }}
 
-func (a *App) handle(w http.ResponseWriter, r *http.Request, port string) {
+func (a *App) handle(w http.ResponseWriter, r *http.Request, to *target) {
 	x := exchanges.Get().(*exchange)
-	x.app, x.port, x.sent = a, port, time.Now()
+	x.app, x.port, x.preview, x.sent = a, to.port, to.preview, time.Now()
 	x.grpc = isGRPC(r)
 	if !x.takeBody(w, r) {
 		x.free()
@@ -119,7 +121,7 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 		r.Body = keptOpen{r.Body} // a transport that fails to dial closes the body, and the next one needs it
 	}
 	for {
-		if x.on = x.app.pick(r, x.not); x.on == nil {
+		if x.on = x.app.pick(r, x.not, x.preview); x.on == nil {
 			return nil, errNoInstance
 		}
 		if x.body != nil {
