@@ -179,7 +179,7 @@ type Metrics struct{ Path, Port string }
 type Limits struct {
 	BodyBytes   int64         // default: no limit
 	HeaderBytes int           // default 1 MiB
-	Timeout     time.Duration // to the first byte of an answer; default 60 s
+	Timeout     time.Duration // to the first byte of an answer, and before it to the next one of a body; default 60 s
 	InFlight    int           // requests at once, of the whole app; default 10,000
 }
 

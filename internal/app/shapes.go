@@ -105,7 +105,7 @@ var checkShape = shape{
 
 var stopShape = shape{
 	opt("drain", "How long an instance goes on serving when it is told to stop, until nobody sends to it any more.", "5s", aDuration()),
-	opt("grace", "The time from the order to stop until it is killed.", "30s", aDuration()),
+	opt("grace", "The time from the order to stop until it is killed. A service with kit needs 6s of it on one machine.", "30s", aDuration()),
 }
 
 var resourcesShape = shape{
@@ -138,7 +138,7 @@ var kubernetesShape = shape{
 var limitsShape = shape{
 	opt("body", "The longest body of a request.", "no limit", aSize()),
 	opt("header", "The longest header of a request.", "1MiB", aSize()),
-	opt("timeout", "How long the first byte of an answer may take.", "60s", aDuration()),
+	opt("timeout", "How long the first byte of an answer may take, and while the body of a request comes its next byte.", "60s", aDuration()),
 	opt("inFlight", "How many requests at once, of the whole app.", "10000", wholeFrom(1, 1_000_000)),
 }
 

@@ -271,3 +271,48 @@ func TestStrays_AreEndedWhenTheyWereNeverWrittenDown(t *testing.T) {
 		t.Error("it runs on")
 	}
 }
+
+func TestInitialDelay_HoldsTheFirstCheckBack(t *testing.T) {
+	dir := t.TempDir()
+	const delay = 300 * time.Millisecond
+	asked := func(name string) app.Check { // the file has the time of the first question
+		return app.Check{
+			Exec: []string{"sh", "-c", "test -e " + dir + "/" + name + " || : > " + dir + "/" + name}, InitialDelay: delay,
+			Period: 20 * time.Millisecond, Timeout: 10 * time.Second, FailureThreshold: 1, SuccessThreshold: 1,
+		}
+	}
+	a := testApp(t, "naive", rollout.Plan{Strategy: rollout.Rolling, MaxSurge: 1})
+	a.Replicas, a.Health.Ready, a.Health.Live = 1, asked("ready"), asked("live")
+	h := up(t, Options{File: app.File{Apps: []app.App{a}}})
+	since := h.until("it serves", serving("1.0.0", 1)).Versions[0].Instances[0].Since
+	first := func(name string) (at time.Time) {
+		h.until(name+" was asked", func(report.Report) bool {
+			info, err := os.Stat(filepath.Join(dir, name))
+			if err == nil {
+				at = info.ModTime()
+			}
+			return err == nil
+		})
+		return at
+	}
+	const clock = 20 * time.Millisecond // a file's time comes from a coarse one
+	ready, live := first("ready"), first("live")
+	if ready.Before(since.Add(delay - clock)) {
+		t.Errorf("asked whether it is ready %v after its start", ready.Sub(since))
+	}
+	if live.Before(ready.Add(delay - clock)) {
+		t.Errorf("asked whether it lives %v after it was ready", live.Sub(ready))
+	}
+}
+
+func TestInitialDelay_ThatIsLongerThanTheStartupIsNamed(t *testing.T) {
+	a := testApp(t, "naive", rollout.Plan{Strategy: rollout.Rolling, MaxSurge: 1})
+	a.Replicas, a.Health.Ready.InitialDelay, a.Health.Startup = 1, time.Hour, 50*time.Millisecond
+	h := up(t, Options{File: app.File{Apps: []app.App{a}}})
+	r := h.until("it is given up", func(r report.Report) bool {
+		return len(r.Versions) == 1 && len(r.Versions[0].Instances) == 1 && r.Versions[0].Instances[0].State == "CrashLoop"
+	})
+	if why := r.Versions[0].Instances[0].Message; !strings.Contains(why, "health.ready.initialDelay") {
+		t.Errorf("it says %q", why)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"time"
@@ -34,7 +35,7 @@ type instance struct {
 	plate   template
 
 	stage    stage
-	ports    map[string]int
+	ports    map[string]int // by name, from its first start until it is gone
 	main     *process
 	helpers  []*process // by place in plate.Helpers; nil where it does not run
 	route    *proxy.Instance
@@ -96,7 +97,7 @@ const (
 
 // bringUp starts the helpers one after the other, each once the one before is ready, and then the process.
 func (i *instance) bringUp(ctx context.Context) error {
-	if err := i.takePorts(); err != nil {
+	if err := i.takePorts(ctx); err != nil {
 		return err
 	}
 	if err := i.svc.writeConfig(i.plate); err != nil {
@@ -342,7 +343,6 @@ func (i *instance) crashed(why error, pause time.Duration) {
 	i.svc.set(func() {
 		i.stage, i.trouble = crashLoop, why.Error()
 		i.restarts++
-		i.givePorts()
 	})
 	i.svc.say("%s: %v; it is started again in %v", i.id, why, pause)
 }
@@ -360,17 +360,52 @@ func (i *instance) rest(ctx context.Context, pause time.Duration) bool {
 	return false
 }
 
-func (i *instance) takePorts() error {
-	have := map[string]int{}
+// takePorts gives the instance ports, which it keeps until it is gone: a helper that outlives the process was told of them at its
+// start. Where a stranger has taken one meanwhile the instance begins anew, helpers too.
+func (i *instance) takePorts(ctx context.Context) error {
+	if n := i.takenPort(); n > 0 {
+		i.svc.say("%s: port %d was taken by another program while no process of it listened there; it is started with new ports, and its helpers too", i.id, n)
+		i.stopHelpers(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		i.svc.set(i.givePorts)
+	}
+	have := i.portsNow()
+	if have == nil {
+		have = map[string]int{}
+	}
 	for _, p := range i.svc.app.Ports {
+		if have[p.Name] > 0 {
+			continue
+		}
 		n, err := i.svc.ports.take()
 		if err != nil {
 			return err
 		}
 		have[p.Name] = n
+		i.svc.set(func() { i.ports = maps.Clone(have) })
 	}
-	i.svc.set(func() { i.ports = have })
 	return nil
+}
+
+// takenPort is one of the instance's ports at which somebody else listens; 0 if there is none.
+func (i *instance) takenPort() int {
+	for _, n := range i.portsNow() {
+		if !free(n) && !i.helperListens(n) {
+			return n
+		}
+	}
+	return 0
+}
+
+func (i *instance) helperListens(port int) bool {
+	for n := range i.plate.Helpers {
+		if p := i.helper(n); p != nil && !p.ended() && p.listens(port) {
+			return true
+		}
+	}
+	return false
 }
 
 func (i *instance) givePorts() {

@@ -69,58 +69,105 @@ func hostApart(t *testing.T, dir string, f app.File) *exec.Cmd {
 	return cmd
 }
 
+// A killing is a moment in which Gapless is killed. What holds the rollout there is an event that only comes afterwards, so that it is there
+// when the kill comes, however slow the machine is.
+type killing struct {
+	name  string
+	phase rollout.Phase
+	plan  rollout.Plan
+	how   string
+	gated string                         // instances that get ready once the test opens the gate
+	lead  func(*testHost)                // to the moment, from where stable serves
+	at    func(report.Report) bool       // the moment, beside the phase
+	end   func(h *testHost, open func()) // lets the rollout go on to its end
+	stays string                         // the version that serves then
+}
+
+func (h *testHost) deploy(version rollout.Version) {
+	h.t.Helper()
+	if _, err := h.c.Deploy(h.t.Context(), "demo", version); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *testHost) order(verb rollout.Verb) {
+	h.t.Helper()
+	if _, err := h.c.Order(h.t.Context(), "demo", verb); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func killings() []killing {
+	two := rollout.Plan{Strategy: rollout.Canary, Steps: []rollout.Step{{Weight: 25, Manual: true}, {Weight: 50, Manual: true}}}
+	deploy := func(h *testHost) { h.deploy("2.0.0") }
+	stand := func(h *testHost) {
+		h.deploy("2.0.0")
+		h.until("25 % stand", awaiting)
+	}
+	then := func(verb rollout.Verb) func(*testHost) {
+		return func(h *testHost) {
+			stand(h)
+			h.order(verb)
+		}
+	}
+	always := func(report.Report) bool { return true }
+	open := func(_ *testHost, open func()) { open() }
+	nothing := func(*testHost, func()) {}
+	return []killing{
+		{"Idle", rollout.Idle, two, "naive", "", func(*testHost) {}, always, nothing, "1.0.0"},
+		{"Preparing", rollout.Preparing, two, "naive", "demo-2.0.0", deploy, func(r report.Report) bool {
+			return len(pids(r, "2.0.0")) > 0
+		}, func(h *testHost, _ func()) { h.order(rollout.Abort) }, "1.0.0"},
+		{"Shifting", rollout.Shifting, two, "naive", "", deploy, awaiting, func(h *testHost, _ func()) { h.order(rollout.PromoteFull) }, "2.0.0"},
+		{"Shifting, second step", rollout.Shifting, two, "naive", "", then(rollout.Promote), func(r report.Report) bool {
+			return awaiting(r) && r.Weight == 50
+		}, func(h *testHost, _ func()) { h.order(rollout.Promote) }, "2.0.0"},
+		{"Promoting", rollout.Promoting, waits, "naive", "demo-2.0.0-2", then(rollout.Promote), func(r report.Report) bool {
+			return len(pids(r, "2.0.0")) == 2
+		}, open, "2.0.0"},
+		{"Finishing", rollout.Finishing, rollout.Plan{Strategy: rollout.BlueGreen}, "deaf@1.0.0", "", deploy, always, nothing, "2.0.0"},
+		{"Aborting", rollout.Aborting, two, "deaf@2.0.0", "", then(rollout.Abort), always, nothing, "1.0.0"},
+		{"Held", rollout.Held, two, "naive", "", func(h *testHost) {
+			stand(h)
+			h.order(rollout.Abort)
+			h.until("all is back", over(report.Aborted))
+			h.deploy("2.0.0")
+		}, always, nothing, "1.0.0"},
+		{"rolling", rollout.Shifting, rollout.Plan{Strategy: rollout.Rolling, MaxSurge: 1}, "naive", "demo-2.0.0-2", deploy, func(r report.Report) bool {
+			return len(readyPids(r, "2.0.0")) == 1 && len(pids(r, "2.0.0")) == 2
+		}, open, "2.0.0"},
+		{"recreate", rollout.Preparing, rollout.Plan{Strategy: rollout.Recreate}, "naive", "demo-2.0.0", deploy, func(r report.Report) bool {
+			return len(pids(r, "2.0.0")) == 2
+		}, open, "2.0.0"},
+	}
+}
+
 func TestKill9_InEachPhaseRestartsNothingAndGoesOn(t *testing.T) {
-	pause := rollout.Plan{Strategy: rollout.Canary, Steps: []rollout.Step{{Weight: 25, Manual: true}, {Weight: 50, Pause: time.Second}}}
-	for _, c := range []struct {
-		phase string
-		plan  rollout.Plan
-		how   string
-		at    func(report.Report) bool
-	}{
-		{"Idle", pause, "naive", serving("1.0.0", 2)},
-		{"Preparing", pause, "unready@2.0.0", func(r report.Report) bool {
-			return r.Phase == string(rollout.Preparing) && len(pids(r, "2.0.0")) > 0
-		}},
-		{"Shifting", pause, "naive", func(r report.Report) bool { return r.Reason == rollout.ReasonAwaitingPromote }},
-		{"Shifting, second step", pause, "naive", func(r report.Report) bool { return r.Weight == 50 }},
-		{"Promoting", rollout.Plan{Strategy: rollout.BlueGreen, HoldBack: 2 * time.Second}, "naive", func(r report.Report) bool { return r.Weight == 100 && r.Revision == 2 }},
-		{"Finishing", rollout.Plan{Strategy: rollout.BlueGreen}, "deaf@1.0.0", func(r report.Report) bool { return r.Phase == string(rollout.Finishing) }},
-		{"Aborting", pause, "deaf@2.0.0", func(r report.Report) bool { return r.Phase == string(rollout.Aborting) }},
-	} {
-		t.Run(c.phase, func(t *testing.T) {
+	for _, c := range killings() {
+		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
+			state, gate := filepath.Join(dir, "state"), filepath.Join(dir, "gate")
 			a := testApp(t, c.how, c.plan)
 			a.Stop.Grace = 3 * time.Second
 			a.Ports[0].Public = freePort(t)
+			a.Env[gateOf], a.Env[gatedOf] = gate, c.gated
 			file := app.File{Apps: []app.App{a}}
 			apart := hostApart(t, dir, file)
-			h := &testHost{t: t, c: Dial(SocketOf(filepath.Join(dir, "state")))}
+			h := &testHost{t: t, c: Dial(SocketOf(state))}
 			h.until("stable serves", serving("1.0.0", 2))
 			l := loadOn(t, fmt.Sprintf("http://127.0.0.1:%d/", a.Ports[0].Public), 60)
-			if c.phase != "Idle" {
-				if _, err := h.c.Deploy(t.Context(), "demo", "2.0.0"); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if c.phase == "Aborting" || c.phase == "Shifting, second step" {
-				h.until("25 % stand", func(r report.Report) bool { return r.Reason == rollout.ReasonAwaitingPromote })
-				verb := rollout.Abort
-				if c.phase != "Aborting" {
-					verb = rollout.Promote
-				}
-				if _, err := h.c.Order(t.Context(), "demo", verb); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if c.phase == "Idle" {
-				l.sees(t, "1.0.0")
-			}
-			before := h.until(c.phase, c.at)
+			l.sees(t, "1.0.0")
+			c.lead(h)
+			before := h.until(c.name, func(r report.Report) bool { return r.Phase == string(c.phase) && c.at(r) })
 			killed := time.Now()
 			if err := apart.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
 			_ = apart.Wait()
+			var left rollout.State
+			if err := read(filepath.Join(state, "apps", "demo", "state.json"), &left); err != nil || left.Phase != c.phase {
+				t.Fatalf("it was killed in %s, not in %s (%v)", left.Phase, c.phase, err)
+			}
 			ran := append(readyPids(before, "1.0.0"), readyPids(before, "2.0.0")...)
 			for _, pid := range ran {
 				if !identify(pid).alive() {
@@ -128,19 +175,15 @@ func TestKill9_InEachPhaseRestartsNothingAndGoesOn(t *testing.T) {
 				}
 			}
 
-			h = up(t, Options{StateDir: filepath.Join(dir, "state"), File: file})
+			h = up(t, Options{StateDir: state, File: file})
 			back := time.Now()
 			after := h.until("it is looked at", func(report.Report) bool { return true })
 			if now := append(pids(after, "1.0.0"), pids(after, "2.0.0")...); !subset(ran, now) {
 				t.Errorf("%v served before, %v are known now", ran, now)
 			}
-			res, err := http.Get(h.url("/"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			res.Body.Close()
-			if res.StatusCode != 200 {
-				t.Errorf("the first request after the kill: %s", res.Status)
+			down := len(ran) == 0
+			if code := status(t, h.url("/")); code != 200 && !down {
+				t.Errorf("the first request after the kill: %d", code)
 			}
 			if !slices.ContainsFunc(after.Notes, func(n string) bool { return strings.Contains(n, "no Gapless was here for") }) {
 				t.Errorf("what it cost is not told: %q", after.Notes)
@@ -148,20 +191,31 @@ func TestKill9_InEachPhaseRestartsNothingAndGoesOn(t *testing.T) {
 			if after.Revision != before.Revision {
 				t.Errorf("revision %d, was %d", after.Revision, before.Revision)
 			}
-			finish(t, h, c.phase)
-			l.cost(t, killed, back)
+			c.end(h, func() {
+				if err := os.WriteFile(gate, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			})
+			last := h.until(c.stays+" serves", func(r report.Report) bool {
+				return r.Phase == string(rollout.Held) && c.phase == rollout.Held || serving(c.stays, 2)(r)
+			})
+			if lived, now := pids(before, c.stays), pids(last, c.stays); len(lived) == 0 || !subset(lived, now) {
+				t.Errorf("at the end %s runs as %v, at the kill it did as %v", c.stays, now, lived)
+			}
+			l.cost(t, killed, back, down)
 		})
 	}
 }
 
 // cost says what the proxy's own death lost: what was on its way through it, and what came while nothing listened. Anything
-// else that was lost is a fault of ours.
-func (l *loader) cost(t *testing.T, killed, back time.Time) {
+// else that was lost is a fault of ours, unless all was down on purpose.
+func (l *loader) cost(t *testing.T, killed, back time.Time, down bool) {
 	t.Helper()
 	l.stop()
 	cut, refused := 0, 0
 	for _, r := range l.lost {
 		switch {
+		case down && r.Status == http.StatusServiceUnavailable:
 		case r.Started.Before(killed) && r.Ended.After(killed):
 			cut++
 		case !r.Started.Before(killed) && !r.Started.After(back):
@@ -172,29 +226,6 @@ func (l *loader) cost(t *testing.T, killed, back time.Time) {
 	}
 	t.Logf("the proxy was away for %s: %d of %d requests lost, %d of them on their way through it and %d while nothing listened",
 		back.Sub(killed).Round(time.Millisecond), cut+refused, l.all, cut, refused)
-}
-
-// finish takes a rollout that was interrupted to its end.
-func finish(t *testing.T, h *testHost, phase string) {
-	t.Helper()
-	order := func(verb rollout.Verb) {
-		t.Helper()
-		if _, err := h.c.Order(t.Context(), "demo", verb); err != nil {
-			t.Fatal(err)
-		}
-	}
-	switch phase {
-	case "Idle", "Aborting":
-		h.until("1.0.0 serves", serving("1.0.0", 2))
-	case "Preparing":
-		order(rollout.Abort)
-		h.until("1.0.0 serves", serving("1.0.0", 2))
-	case "Shifting":
-		order(rollout.Promote)
-		h.until("2.0.0 serves", serving("2.0.0", 2))
-	default:
-		h.until("2.0.0 serves", serving("2.0.0", 2))
-	}
 }
 
 func subset(some, all []int) bool {

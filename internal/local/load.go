@@ -33,8 +33,14 @@ func (m *machine) load(a app.App) (*service, error) {
 	if err := read(s.file("state.json"), &s.state); err != nil {
 		return nil, err
 	}
+	if err := read(s.file("underway.json"), &s.underWay); err != nil {
+		return nil, err
+	}
 	if problem := s.readFile(); problem != "" {
 		return nil, errorf(Refused, "%s", problem)
+	}
+	if err := noRoom(a.Stop.Grace); err != nil {
+		s.say("stop.grace is %v: a service with kit is not told, assumes its own, and is killed before it has ended by itself (%v)", a.Stop.Grace, err)
 	}
 	if files := s.reportFiles(); len(files) > 0 {
 		if err := read(files[len(files)-1], &s.rep); err != nil {
@@ -112,6 +118,7 @@ func (s *service) adopt(strays map[string][]identity, away time.Duration) error 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.data.SetRoute(s.state.Route)
+	s.show()
 	for v, n := range r.Asked {
 		if n > 0 {
 			s.sets[v] = &set{asked: n}
@@ -161,7 +168,8 @@ func (s *service) adopt(strays map[string][]identity, away time.Duration) error 
 		}
 	}
 	if adopted > 0 {
-		cost := fmt.Sprintf("no Gapless was here for %s at most; meanwhile nothing listened on the ports of %s, and its clients were refused", report.Short(away), s.app.Name)
+		cost := fmt.Sprintf("no Gapless was here for %s at most; meanwhile nothing listened on the ports of %s, and its clients were refused; "+
+			"at its last heartbeat %d requests were on their way through it, and whatever was when it went got no whole answer", report.Short(away), s.app.Name, s.underWay)
 		s.say("%d running processes were found again and go on; %s", adopted, cost)
 		if len(s.rep.Notes) < mostNotes {
 			s.rep.Notes = append(s.rep.Notes, "At "+now().Format(time.TimeOnly)+" UTC: "+cost+".")

@@ -25,6 +25,9 @@ import (
 // The test binary is the service, too: started again with this variable it serves, and goes wrong as told.
 const actAs = "LOCAL_TEST_SERVICE"
 
+// Instances whose names begin with what gatedOf says are not ready before the file of gateOf is there.
+const gateOf, gatedOf = "LOCAL_TEST_GATE", "LOCAL_TEST_GATED"
+
 func TestMain(m *testing.M) {
 	switch how := os.Getenv(actAs); {
 	case how != "":
@@ -85,6 +88,9 @@ func serveAs(how string) {
 	})
 	mux.HandleFunc("/die", func(http.ResponseWriter, *http.Request) { os.Exit(9) })
 	mux.HandleFunc("/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := os.Stat(os.Getenv(gateOf)); err != nil && os.Getenv(gatedOf) != "" && strings.HasPrefix(os.Getenv(markInstance), os.Getenv(gatedOf)) {
+			w.WriteHeader(500)
+		}
 		if how == "unready" {
 			fmt.Println("not ready: model missing")
 			w.WriteHeader(500)
@@ -153,7 +159,7 @@ func tryUp(t *testing.T, o Options) (*testHost, error) {
 	if o.StateDir == "" {
 		o.StateDir = t.TempDir()
 	}
-	if testing.Verbose() {
+	if testing.Verbose() && o.Log == nil {
 		o.Log = testLog{t}
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -176,15 +176,20 @@ func (s *service) await(ctx context.Context, holds func() bool) bool {
 	}
 }
 
-// heartbeat is how often the lock's time is set, and so how exactly the next Gapless can tell for how long none was here.
+// heartbeat is how often the lock's time is set, and so how exactly the next Gapless can tell for how long none was here. What only we
+// know is written down as often.
 const heartbeat = time.Second
 
-// beat keeps the lock's time until ctx ends.
+// beat keeps the lock's time and the counts until ctx ends.
 func (m *machine) beat(ctx context.Context) {
 	for timer := time.NewTimer(0); ; timer.Reset(heartbeat) {
 		select {
 		case <-timer.C:
 			_ = os.Chtimes(m.lock.Name(), time.Time{}, time.Now())
+			for _, s := range m.services {
+				s.keepCounts()
+				s.keepUnderWay()
+			}
 		case <-ctx.Done():
 			return
 		}

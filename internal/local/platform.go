@@ -53,11 +53,21 @@ func (s *service) Save(_ context.Context, state rollout.State) error {
 		return err
 	}
 	s.state = state
+	s.show()
 	if last := len(s.book.Orders); last > 0 && s.book.Orders[0].ID <= state.Done {
 		s.book.Orders = slices.DeleteFunc(s.book.Orders, func(o rollout.Order) bool { return o.ID <= state.Done })
 		return s.saveBook()
 	}
 	return nil
+}
+
+// show lets the candidate of a blue-green be looked at. The lock is held.
+func (s *service) show() {
+	shown := rollout.Version("")
+	if s.app.Plan.Strategy == rollout.BlueGreen {
+		shown = s.state.Candidate
+	}
+	s.data.Show(shown)
 }
 
 func (s *service) saveBook() error { return write(s.file("app.json"), s.book) }

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -70,6 +71,37 @@ func watch(id identity, ended chan<- struct{}) error {
 		})
 	}()
 	return nil
+}
+
+// listens tells whether the process, or what it forked, listens on a port.
+func (id identity) listens(port int) bool {
+	sockets := listeners(port)
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, link := range links {
+		if to, err := os.Readlink(link); err != nil || !sockets[to] {
+			continue
+		}
+		pid, _ := strconv.Atoi(strings.Split(link, "/")[2])
+		if session, err := sessionOf(pid); err == nil && session == id.Pid {
+			return true
+		}
+	}
+	return false
+}
+
+// listeners are the sockets that listen on a port, by what a descriptor of theirs links to.
+func listeners(port int) map[string]bool {
+	found := map[string]bool{}
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		b, _ := os.ReadFile(table)
+		for line := range strings.Lines(string(b)) {
+			f := strings.Fields(line) // number, local address, remote address, state ... the tenth is the inode
+			if len(f) > 9 && f[3] == "0A" && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) {
+				found["socket:["+f[9]+"]"] = true
+			}
+		}
+	}
+	return found
 }
 
 // strays finds processes that carry our mark for a state directory, by instance. A Gapless that was killed between starting

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -172,5 +173,46 @@ func TestReports_OfARevisionTellNothingOfTheNext(t *testing.T) {
 	}
 	if c := r.Versions[0].Counts; c == nil || c.Requests != 1 {
 		t.Errorf("counts %+v", c)
+	}
+}
+
+func TestBlueGreen_ShowsItsCandidateUnderANameOfItsOwn(t *testing.T) {
+	h := up(t, Options{File: app.File{Apps: []app.App{testApp(t, "naive", rollout.Plan{Strategy: rollout.BlueGreen, Manual: true})}}})
+	h.until("stable serves", serving("1.0.0", 2))
+	look := func(host string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequest(http.MethodGet, h.url("/"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode, res.Header.Get("Gapless-Version")
+	}
+	if code, v := look("demo-preview.localhost"); code != 404 {
+		t.Errorf("without a candidate %s answers %d", v, code)
+	}
+	if _, err := h.c.Deploy(t.Context(), "demo", "2.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the candidate is prepared", awaiting)
+	for range 4 {
+		if code, v := look("demo-preview.localhost"); code != 200 || v != "2.0.0" {
+			t.Errorf("the preview: %s answers %d", v, code)
+		}
+		if code, v := look("demo.localhost"); code != 200 || v != "1.0.0" {
+			t.Errorf("the app: %s answers %d", v, code)
+		}
+	}
+	if _, err := h.c.Order(t.Context(), "demo", rollout.Promote); err != nil {
+		t.Fatal(err)
+	}
+	h.until("2.0.0 serves", serving("2.0.0", 2))
+	if code, v := look("demo-preview.localhost"); code != 404 {
+		t.Errorf("after the rollout %s answers %d", v, code)
 	}
 }

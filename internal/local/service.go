@@ -42,14 +42,16 @@ type service struct {
 	wg    sync.WaitGroup
 	saved []byte // what instances.json holds
 
-	mu      sync.Mutex
-	book    book
-	state   rollout.State
-	sets    map[rollout.Version]*set
-	rep     report.Report
-	tally   tally
-	answers map[int64]rollout.Answer
-	looks   int // settled looks of the loop
+	mu       sync.Mutex
+	book     book
+	state    rollout.State
+	sets     map[rollout.Version]*set
+	rep      report.Report
+	tally    tally
+	underWay int                                // requests through the proxy, as it was written down last
+	kept     map[rollout.Version]*report.Counts // what was written down last of what is counted
+	answers  map[int64]rollout.Answer
+	looks    int // settled looks of the loop
 	// asked counts what people changed, observed is asked as it was at the last look, and answered as it was at the last settled one.
 	// A look that was under way when somebody asked does not count: it has not seen it.
 	asked, observed, answered int

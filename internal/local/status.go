@@ -3,6 +3,7 @@ package local
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -99,6 +100,35 @@ func (s *service) closeReport(r *report.Report) {
 	r.Versions = slices.Clone(r.Versions)
 	for i, v := range r.Versions {
 		r.Versions[i].Counts = counts[rollout.Version(v.Name)]
+	}
+}
+
+// keepCounts writes down what was counted since it was written last. Where a rollout stands still nothing is decided, and what was only
+// counted would go with us.
+func (s *service) keepCounts() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts := s.tally.since(s.data.Counts())
+	if s.rep.Revision == 0 || reflect.DeepEqual(counts, s.kept) {
+		return
+	}
+	now := s.rep
+	if now.Over() {
+		s.closeReport(&now)
+	} else {
+		s.fill(&now)
+	}
+	if write(s.reportFile(now.Revision), now) == nil { // if not, the next decision says so
+		s.kept = counts
+	}
+}
+
+// keepUnderWay writes down how many requests are on their way through the proxy, if that has changed: with us they end.
+func (s *service) keepUnderWay() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.data.Busy(); n != s.underWay && write(s.file("underway.json"), n) == nil {
+		s.underWay = n
 	}
 }
 

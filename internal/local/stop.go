@@ -10,6 +10,11 @@ import (
 func (i *instance) stop(ctx context.Context) {
 	i.drain(ctx)
 	i.down(ctx)
+	i.stopHelpers(ctx)
+}
+
+// stopHelpers ends the helpers, last first.
+func (i *instance) stopHelpers(ctx context.Context) {
 	for n := len(i.plate.Helpers) - 1; n >= 0; n-- {
 		if p := i.helper(n); p != nil && !p.ended() && ctx.Err() == nil {
 			p.terminate(ctx, i.svc.app.Stop.Grace)

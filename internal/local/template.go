@@ -15,6 +15,7 @@ import (
 	"gapless.dev/gapless/internal/app"
 	"gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
+	"gapless.dev/kit"
 )
 
 // A template is what a version was started from. It is kept by version, so that an undo brings back the very thing.
@@ -60,7 +61,7 @@ func (i *instance) command(argv []string, env map[string]string, log string) com
 	if config != "" {
 		vars[envConfig] = config
 	}
-	if a.Stop.Grace >= 10*time.Second { // less has no room for a service's own budget
+	if noRoom(a.Stop.Grace) == nil {
 		vars[envGrace] = a.Stop.Grace.String()
 	}
 	for n, p := range a.Ports {
@@ -91,6 +92,14 @@ func (i *instance) command(argv []string, env map[string]string, log string) com
 		c.argv[0] = inDir(c.argv[0], c.dir)
 	}
 	return c
+}
+
+// noRoom tells why a service with kit cannot divide a stop budget; it would refuse to start, and so is not told of it.
+func noRoom(grace time.Duration) error {
+	b := kit.DefaultBudget()
+	b.Grace, b.Drain = grace, 0
+	_, err := b.Split()
+	return err
 }
 
 func (i *instance) portsNow() map[string]int {

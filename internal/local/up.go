@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"gapless.dev/gapless/internal/app"
@@ -80,7 +81,8 @@ func (m *machine) serve(ctx context.Context, socket *unixSocket) error {
 		m.logs.run(m.instances)
 	}()
 	m.proxy.Serve()
-	go m.beat(m.instances)
+	var beating sync.WaitGroup
+	beating.Go(func() { m.beat(m.instances) })
 	driving, stopDriving := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopDriving()
 	loops := m.drive(driving)
@@ -102,6 +104,10 @@ func (m *machine) serve(ctx context.Context, socket *unixSocket) error {
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.longestDrain())
 	_ = m.proxy.Close(limit)
 	cancel()
+	for _, s := range m.services {
+		s.keepCounts() // there are no others now
+		s.keepUnderWay()
+	}
 	if !m.o.Leave {
 		for _, s := range m.services {
 			s.say("is stopped")
@@ -109,6 +115,7 @@ func (m *machine) serve(ctx context.Context, socket *unixSocket) error {
 		m.stopServices(context.WithoutCancel(ctx))
 	}
 	m.letGo()
+	beating.Wait()
 	for _, s := range m.services {
 		s.wg.Wait()
 	}

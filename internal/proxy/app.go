@@ -15,11 +15,11 @@ import (
 type App struct {
 	name    string
 	sticky  string
-	timeout time.Duration // to the first byte of an answer
+	timeout time.Duration // to the first byte of an answer, and to the next one of a body
 	bodyMax int64         // 0: no limit
 	busyMax int64
 
-	busy    atomic.Int64  // requests of the whole app, also those that wait for nothing but their body
+	busy    atomic.Int64  // requests of the whole app, but for those whose small body still comes
 	turn    atomic.Uint64 // place in the order of the versions
 	shift   atomic.Uint64 // where the search for the least busy instance starts
 	shadow  atomic.Uint64
@@ -29,6 +29,7 @@ type App struct {
 
 	mu        sync.Mutex
 	route     rollout.Route
+	shown     rollout.Version
 	instances []*Instance
 	counts    map[rollout.Version]*counts
 	whenQuiet []chan struct{}
@@ -41,6 +42,7 @@ type routing struct {
 	order  []uint8        // of pools, see spread
 	mirror []uint8        // 1 where a request is mirrored
 	to     *pool          // of route.To; nil if it has no instance
+	shown  *pool          // of the version that previews lead to; nil if there is none
 	sticky map[string]int // index in pools, by token
 	// users are the versions that a user may stay on, by what their cookie says, and share 1 where a new one goes to route.To.
 	users map[string]rollout.Version
@@ -95,6 +97,14 @@ func (a *App) SetRoute(route rollout.Route) {
 	a.rebuild()
 }
 
+// Show makes previews lead to a version, whatever its weight. Empty: to none.
+func (a *App) Show(v rollout.Version) {
+	a.mu.Lock()
+	a.shown = v
+	a.mu.Unlock()
+	a.rebuild()
+}
+
 // Route is the one that requests follow now, read back from where they read it.
 func (a *App) Route() rollout.Route { return a.now.Load().route }
 
@@ -110,6 +120,9 @@ func (a *App) InFlight(version rollout.Version) int {
 	}
 	return n
 }
+
+// Busy counts the requests of the app that are on their way, upgraded connections too.
+func (a *App) Busy() int { return int(a.busy.Load()) }
 
 func (a *App) forget(i *Instance) {
 	a.mu.Lock()
@@ -129,14 +142,14 @@ func (a *App) rebuild() {
 	weights := make([]int, len(versions))
 	for n, v := range versions {
 		weights[n] = a.route.Weights[v]
-		p := pool{version: v, weight: weights[n]}
-		for _, i := range a.instances {
-			if i.version == v && !i.Out() {
-				p.in = append(p.in, i)
-				r.sticky[i.token] = n
-			}
+		p := pool{version: v, weight: weights[n], in: a.inRotation(v)}
+		for _, i := range p.in {
+			r.sticky[i.token] = n
 		}
 		r.pools = append(r.pools, p)
+	}
+	if a.shown != "" {
+		r.shown = &pool{version: a.shown, in: a.inRotation(a.shown)}
 	}
 	for n := range r.pools {
 		if r.pools[n].version == a.route.To && len(r.pools[n].in) > 0 {
@@ -155,6 +168,17 @@ func (a *App) rebuild() {
 		r.mirror = spread([]int{100 - min(a.route.Mirror, 100), min(a.route.Mirror, 100)})
 	}
 	a.now.Store(r)
+}
+
+// inRotation are the instances of a version that get requests. The lock is held.
+func (a *App) inRotation(v rollout.Version) []*Instance {
+	var in []*Instance
+	for _, i := range a.instances {
+		if i.version == v && !i.Out() {
+			in = append(in, i)
+		}
+	}
+	return in
 }
 
 // quiet is closed once no request of the app is on its way.

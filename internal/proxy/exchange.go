@@ -18,10 +18,13 @@ type exchange struct {
 	proxy httputil.ReverseProxy
 	app   *App
 	port  string
+	// preview asks for the version that is shown, whatever its weight.
+	preview bool
 
 	on     *Instance // entered
 	not    []*Instance
 	body   []byte // the whole body, where it is small
+	wait   *patience
 	sent   time.Time
 	status int
 	failed bool
@@ -37,21 +40,23 @@ var exchanges = sync.Pool{New: func() any {
 	return x
 }}
 
-func (a *App) handle(w http.ResponseWriter, r *http.Request, port string) {
-	defer a.leave()
-	if !a.enter() {
-		refuse(w, http.StatusServiceUnavailable, "%s has %d requests on their way, which is its limit (limits.inFlight)", a.name, a.busyMax)
-		return
-	}
+func (a *App) handle(w http.ResponseWriter, r *http.Request, to *target) {
 	x := exchanges.Get().(*exchange)
-	x.app, x.port, x.sent = a, port, time.Now()
+	x.app, x.port, x.preview, x.sent = a, to.port, to.preview, time.Now()
 	x.grpc = isGRPC(r)
 	if !x.takeBody(w, r) {
 		x.free()
 		return
 	}
+	defer a.leave()
+	if !a.enter() {
+		refuse(w, http.StatusServiceUnavailable, "%s has %d requests on their way, which is its limit (limits.inFlight)", a.name, a.busyMax)
+		x.free()
+		return
+	}
 	done := false
 	defer func() {
+		x.wait.leave()
 		x.count(r, done)
 		if done {
 			x.free()
@@ -62,13 +67,20 @@ func (a *App) handle(w http.ResponseWriter, r *http.Request, port string) {
 	done = true
 }
 
-// takeBody reads a small body whole. It answers itself where the body is too large.
+// takeBody reads a small body whole; while it comes the request has no place among those in flight. It answers itself where the body is
+// too large or does not come.
 func (x *exchange) takeBody(w http.ResponseWriter, r *http.Request) bool {
 	if limit := x.app.bodyMax; limit > 0 {
 		if r.ContentLength > limit {
 			x.tooLarge(w)
 			return false
 		}
+	}
+	if r.ContentLength != 0 && (small(r) || !x.grpc) { // a call of gRPC may be silent before it is answered, too
+		x.wait = &patience{ReadCloser: r.Body, limit: x.app.timeout, until: http.NewResponseController(w).SetReadDeadline}
+		r.Body = x.wait
+	}
+	if limit := x.app.bodyMax; limit > 0 {
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 	}
 	switch {
@@ -81,6 +93,10 @@ func (x *exchange) takeBody(w http.ResponseWriter, r *http.Request) bool {
 	}
 	x.body = make([]byte, r.ContentLength)
 	if _, err := io.ReadFull(r.Body, x.body); err != nil {
+		if x.wait.isSpent() {
+			x.tooSlow(w, r)
+			return false
+		}
 		refuse(w, http.StatusBadRequest, "the body ended before its Content-Length")
 		return false
 	}
@@ -91,6 +107,13 @@ func (x *exchange) tooLarge(w http.ResponseWriter) {
 	refuse(w, http.StatusRequestEntityTooLarge, "the body is larger than %d bytes, which is the limit of %s (limits.body)", x.app.bodyMax, x.app.name)
 }
 
+func (x *exchange) tooSlow(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close") // where the next request would begin nobody knows
+	}
+	refuse(w, http.StatusRequestTimeout, "nothing more of the body came within %v (limits.timeout)", x.app.timeout)
+}
+
 // RoundTrip sends the request to an instance. It goes to another one only when the connection was never made: then not a byte
 // was sent, whatever the method.
 func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -98,7 +121,7 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 		r.Body = keptOpen{r.Body} // a transport that fails to dial closes the body, and the next one needs it
 	}
 	for {
-		if x.on = x.app.pick(r, x.not); x.on == nil {
+		if x.on = x.app.pick(r, x.not, x.preview); x.on == nil {
 			return nil, errNoInstance
 		}
 		if x.body != nil {
@@ -112,6 +135,7 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 		res, err := line.send(r, r.Body == nil || x.body != nil, x.grpc)
 		if err == nil {
 			x.status = res.StatusCode
+			x.wait.lift()
 			x.shadow.real(x.status, x.sent)
 			x.stick(r, res)
 			x.keep(r, res)
@@ -158,6 +182,9 @@ func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var timeout net.Error
 	x.failed = true
 	switch {
+	case x.wait.isSpent():
+		x.failed = false
+		x.tooSlow(w, r)
 	case errors.As(err, &large):
 		x.failed = false
 		x.tooLarge(w)
@@ -194,7 +221,7 @@ func (x *exchange) count(r *http.Request, done bool) {
 }
 
 func (x *exchange) free() {
-	x.app, x.on, x.body, x.status, x.failed, x.grpc, x.shadow = nil, nil, nil, 0, false, false, nil
+	x.app, x.on, x.body, x.wait, x.status, x.failed, x.grpc, x.shadow = nil, nil, nil, nil, 0, false, false, nil
 	clear(x.not)
 	x.not = x.not[:0]
 	exchanges.Put(x)

@@ -24,7 +24,7 @@ const shadowLimit = 10 * time.Second
 // when too many are on their way. The real request waits for none of it.
 func (x *exchange) mirror(r *http.Request) {
 	now := x.app.now.Load()
-	if len(now.mirror) == 0 || !mirrorable(r) {
+	if len(now.mirror) == 0 || x.preview || !mirrorable(r) {
 		return
 	}
 	if now.mirror[x.app.shadow.Add(1)%uint64(len(now.mirror))] == 0 {

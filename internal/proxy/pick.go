@@ -9,10 +9,10 @@ import (
 
 // pick enters an instance for the request, or returns nil when no version that may get traffic has one. Instances in not are
 // passed over: they refused a connection a moment ago.
-func (a *App) pick(r *http.Request, not []*Instance) *Instance {
+func (a *App) pick(r *http.Request, not []*Instance, preview bool) *Instance {
 	for {
 		now := a.now.Load()
-		i := a.choose(now, r, not)
+		i := a.choose(now, r, not, preview)
 		if i == nil && a.now.Load() == now {
 			return nil
 		}
@@ -23,7 +23,13 @@ func (a *App) pick(r *http.Request, not []*Instance) *Instance {
 	}
 }
 
-func (a *App) choose(now *routing, r *http.Request, not []*Instance) *Instance {
+func (a *App) choose(now *routing, r *http.Request, not []*Instance, preview bool) *Instance {
+	if preview {
+		if now.shown == nil {
+			return nil
+		}
+		return a.least(now.shown.in, not)
+	}
 	matched := a.matched(now, r)
 	if a.sticky != "" {
 		if i := a.stuck(now, r, matched, not); i != nil {

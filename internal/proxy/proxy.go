@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"gapless.dev/gapless/internal/app"
+	"gapless.dev/gapless/internal/rollout"
 )
 
 // A Proxy listens on the public ports of some apps. New makes one.
@@ -56,6 +57,13 @@ func New(bind string, apps []app.App) (*Proxy, error) {
 			}
 			if err := pt.add(a, ap.Name, p.apps[a.Name]); err != nil {
 				return nil, err
+			}
+		}
+	}
+	for _, a := range apps {
+		if a.Plan.Strategy == rollout.BlueGreen && p.apps[a.Name+previewSuffix] == nil {
+			for _, pt := range p.ports {
+				pt.addPreview(p.apps[a.Name])
 			}
 		}
 	}
@@ -168,6 +176,19 @@ func (pt *port) add(a app.App, name string, to *App) error {
 	return nil
 }
 
+// previewSuffix makes of an app's name the one under which its candidate can be looked at, as on Kubernetes.
+const previewSuffix = "-preview"
+
+// addPreview gives the app's candidate a name, unless that is somebody's already.
+func (pt *port) addPreview(a *App) {
+	host := a.name + previewSuffix + ".localhost"
+	for _, o := range pt.owners {
+		if o.app == a.name && !pt.routes.has(host) {
+			pt.routes.add(host, "", target{app: a, port: o.name, preview: true})
+		}
+	}
+}
+
 func (pt *port) listen() error {
 	l, err := net.Listen("tcp", net.JoinHostPort(pt.bind, strconv.Itoa(pt.number)))
 	if err != nil {
@@ -208,7 +229,11 @@ func (pt *port) handle(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "no app has a route for host %q and path %q here; apps on this port: %s", r.Host, r.URL.Path, pt.names())
 		return
 	}
-	t.app.handle(w, r, t.port)
+	if t.preview && t.app.now.Load().shown == nil {
+		refuse(w, http.StatusNotFound, "%s has no candidate that could be looked at now", t.app.name)
+		return
+	}
+	t.app.handle(w, r, t)
 }
 
 func (pt *port) names() []string {

@@ -501,6 +501,58 @@ func TestLimits_AnswerInTheProxysName(t *testing.T) {
 	}
 }
 
+func TestLimits_OfHeaders(t *testing.T) {
+	w := newWorld(t, app.App{Limits: app.Limits{HeaderBytes: 8 << 10}})
+	w.add("1", nil)
+	w.route(rollout.Weights{"1": 100})
+	long := func(n int) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("X-Long", strings.Repeat("x", n)) }
+	}
+	if res, _ := w.do("GET", "/", long(7<<10)); res.StatusCode != 200 {
+		t.Errorf("within: %s", res.Status)
+	}
+	if res, _ := w.do("GET", "/", long(32<<10)); res.StatusCode != http.StatusRequestHeaderFieldsTooLarge { // net/http lets 4 KiB more in
+		t.Errorf("beyond: %s", res.Status)
+	}
+}
+
+func TestLimits_OfRequestsInFlightAnswerWhoeverIsTooMany(t *testing.T) {
+	w := newWorld(t, app.App{Limits: app.Limits{InFlight: 2}})
+	release, held := make(chan struct{}), make(chan struct{})
+	w.add("1", func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hold" {
+			held <- struct{}{}
+			<-release
+		}
+	})
+	w.route(rollout.Weights{"1": 100})
+	ended := make(chan int, 2)
+	for range 2 {
+		go func() {
+			res, err := w.http.Get(w.base + "/hold")
+			if err != nil {
+				ended <- 0
+				return
+			}
+			res.Body.Close()
+			ended <- res.StatusCode
+		}()
+		<-held
+	}
+	res, body := w.do("GET", "/", nil)
+	if res.StatusCode != 503 || body != "gapless: demo has 2 requests on their way, which is its limit (limits.inFlight)\n" || res.Header.Get("Retry-After") != "1" {
+		t.Errorf("%s %v: %q", res.Status, res.Header, body)
+	}
+	close(release)
+	for range 2 {
+		if code := <-ended; code != 200 {
+			t.Errorf("one within the limit got %d", code)
+		}
+	}
+	w.settle(func() bool { return w.a.Busy() == 0 })
+	w.get()
+}
+
 func TestRoutes_SwapUnderLoadLosesNothing(t *testing.T) {
 	w := newWorld(t, app.App{})
 	old, _ := w.add("1", nil)

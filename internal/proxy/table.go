@@ -19,6 +19,8 @@ type entry struct {
 type target struct {
 	app  *App
 	port string // the name under which the app's instances know it
+	// preview leads to the version that is shown to whoever asks for it by that name.
+	preview bool
 }
 
 // add returns the target that has the place already, if any.
@@ -38,6 +40,9 @@ func (t *table) add(host, path string, to target) *target {
 	t.byHost[host] = list
 	return nil
 }
+
+// has tells whether anything is found under a host's own name.
+func (t *table) has(host string) bool { return len(t.byHost[plainHost(host)]) > 0 }
 
 func (t *table) find(host, path string) *target {
 	if found := longest(t.byHost[plainHost(host)], path); found != nil {
