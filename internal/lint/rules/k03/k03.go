@@ -90,7 +90,7 @@ func tooShort(w *lint.World, one *lint.Workload, c lint.Container) []lint.Findin
 		f.Edits = []manifest.Edit{startup.Get("failureThreshold").Set(strconv.Itoa(tries))}
 		return []lint.Finding{f.At(startup.Get("failureThreshold"))}
 	}
-	for _, handler := range []string{"httpGet", "tcpSocket", "grpc", "exec"} {
+	for _, handler := range lint.Handlers {
 		if h := live.Get(handler); h.Exists() {
 			const every = 2 // seconds: a fast start is noticed soon
 			tries := ceil(want, every*time.Second)
