@@ -61,6 +61,17 @@ func (w *World) BudgetOf(one *Workload, c Container) Budget {
 	return b
 }
 
+// Sleeping are the edits for a hook that sleeps natively: Kubernetes refuses a sleep that is longer than the grace period, so that is raised
+// first, and the sleep follows when it fits.
+func (w *World) Sleeping(one *Workload, c Container, d time.Duration, sleep manifest.Edit) []manifest.Edit {
+	b := w.BudgetOf(one, c)
+	if d <= b.Grace {
+		return []manifest.Edit{sleep}
+	}
+	b.PreStop = d
+	return []manifest.Edit{one.Pod.Get("terminationGracePeriodSeconds").Set(Seconds(b.Need()))}
+}
+
 // InProcess is the drain that is left for the process when the hook has slept.
 func (b Budget) InProcess() time.Duration {
 	return max(b.Drain-b.PreStop, min(b.Drain, Announce))

@@ -146,7 +146,7 @@ func unseen(w *lint.World, one *lint.Workload, c lint.Container) []lint.Finding 
 		f.Fix = "have the service drain by itself (kit, or gapless wrap), and check it again; or add preStop: {sleep: {seconds: 5}}, for new connections only"
 	}
 	if d, ok := w.Answers.Duration(one.Object, askPreStop.Key); ok && d >= time.Second {
-		f.Edits = []manifest.Edit{at.Set("sleep:\n  seconds: " + lint.Seconds(d) + "\n")}
+		f.Edits = w.Sleeping(one, c, d, at.Set("sleep:\n  seconds: "+lint.Seconds(d)+"\n"))
 	}
 	return []lint.Finding{f.At(at)}
 }

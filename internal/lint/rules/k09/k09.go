@@ -119,7 +119,7 @@ func drain(w *lint.World, one *lint.Workload, c lint.Container, via *manifest.Ob
 	case env.Exists():
 		f.Edits = []manifest.Edit{env.Set(manifest.Quote(lint.Seconds(d) + "s"))}
 	case !hook.Exists() || hook.Get("sleep").Exists():
-		f.Edits = []manifest.Edit{hook.Get("sleep", "seconds").Set(lint.Seconds(d))}
+		f.Edits = w.Sleeping(one, c, d, hook.Get("sleep", "seconds").Set(lint.Seconds(d)))
 	}
 	at := hook
 	if env.Exists() {
