@@ -143,6 +143,16 @@ func TestLint_FixIsAFilterForStandardInput(t *testing.T) {
 	}
 }
 
+func TestLint_FixKeepsTheFindingsOfWhatItDoesNotWrite(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "bad.yaml")
+	file(t, name, bad)
+	other := strings.NewReplacer("name: api", "name: other", "app: api", "app: other").Replace(bad)
+	out, errs, code := run(t, other, "-", name, "--fix", "--yes")
+	if code != 1 || !strings.Contains(out, "stdin:8: error K4") || strings.Contains(out, "bad.yaml:8: error") {
+		t.Errorf("exit code %d:\n%s%s", code, out, errs)
+	}
+}
+
 func TestLint_OutputsForMachines(t *testing.T) {
 	ignored := strings.Replace(bad, "metadata: {name: api}", `metadata: {name: api, annotations: {gapless.dev/lint-ignore: "K4=a <single> writer"}}`, 1)
 	name := filepath.Join(t.TempDir(), "bad.yaml")
