@@ -81,6 +81,7 @@ func TestLint_ExitCodesAndMessages(t *testing.T) {
 		{"unknown key", at("DIR/good.yaml", "--set", "K3.begin=1s"), "", 2, "K3.start"},
 		{"no value", at("DIR/good.yaml", "--set", "K3.start"), "", 2, "KEY=VALUE"},
 		{"wrong value", at("DIR/good.yaml", "--set", "K3.start=soon"), "", 2, "no time"},
+		{"a value that is too small", at("DIR/good.yaml", "--set", "K9.drain=30s"), "", 2, "\"30s\" is too short: a load balancer goes on sending for 1m at least"},
 		{"unknown output", at("DIR/good.yaml", "-o", "xml"), "", 2, "junit"},
 		{"a report", at("DIR/good.yaml", "--check", "DIR/report.json"), "", 0, "nothing found"},
 		{"a report for many", at("DIR/bad.yaml", "DIR/notes.yaml", "--check", "DIR/report.json"), "", 2, "a report is of one service"},
