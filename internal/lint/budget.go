@@ -169,7 +169,12 @@ func HookSleep(hook manifest.Value) (time.Duration, bool) {
 	if !shell {
 		script = strings.Join(command, " ")
 	}
-	m := onlySleep.FindStringSubmatch(script)
+	return Sleep(script)
+}
+
+// Sleep is the time of a command that sleeps and does nothing else.
+func Sleep(command string) (time.Duration, bool) {
+	m := onlySleep.FindStringSubmatch(command)
 	if m == nil {
 		return 0, false
 	}
@@ -193,4 +198,21 @@ func Shell(command []string) (script string, at int, ok bool) {
 		}
 	}
 	return "", 0, false
+}
+
+// ShellFile is the script that a command like sh start.sh reads from the image.
+func ShellFile(command []string) (name string, ok bool) {
+	if len(command) < 2 || !shells.MatchString(command[0]) {
+		return "", false
+	}
+	for i, word := range command[1:] {
+		takes := strings.HasPrefix(command[i], "-") && strings.HasSuffix(command[i], "o") // -o pipefail
+		switch {
+		case strings.HasPrefix(word, "-") && !strings.HasPrefix(word, "--") && strings.HasSuffix(word, "c"):
+			return "", false
+		case !strings.HasPrefix(word, "-") && !takes:
+			return word, true
+		}
+	}
+	return "", false
 }
