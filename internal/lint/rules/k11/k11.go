@@ -35,10 +35,15 @@ func check(w *lint.World) []lint.Finding {
 				all = append(all, sleeps(w, one, c, d).At(exec))
 				continue
 			}
-			if _, _, shell := lint.Shell(command); shell {
+			_, _, shell := lint.Shell(command)
+			file, reads := lint.ShellFile(command)
+			if what := ""; shell || reads {
+				if reads {
+					what = fmt.Sprintf(", %s, and what it does is not seen", file)
+				}
 				all = append(all, lint.Finding{
 					Severity: lint.Warning,
-					What:     fmt.Sprintf("the preStop hook of container %s is a shell script", c.Name),
+					What:     fmt.Sprintf("the preStop hook of container %s is a shell script%s", c.Name, what),
 					Fix:      "use the native sleep to wait, httpGet to tell the service, and let the service do the rest on SIGTERM",
 				}.At(exec))
 			}
