@@ -34,8 +34,6 @@ const (
 	DefaultInFlight = 20 * time.Second
 	DefaultClose    = 3 * time.Second
 	DefaultMargin   = 2 * time.Second
-	// Enough for requests in flight is above the time-outs of usual clients and proxies, when nobody says what the slowest request takes.
-	Enough = 15 * time.Second
 	// Announce is the least drain in process: kept-alive clients must still hear Connection: close once.
 	Announce = 2 * time.Second
 )
@@ -85,12 +83,13 @@ func (b Budget) Need() time.Duration {
 // Left is what the grace period leaves to requests in flight; it can be below 0.
 func (b Budget) Left() time.Duration { return b.Grace - (b.Need() - b.InFlight) }
 
-// Fits reports whether the grace period is long enough: for the requests in flight as given, else for usual ones.
+// Fits reports whether the grace period is long enough: for the requests in flight as given, else for the default, of which a hook that
+// has slept leaves a little less, as the contract derives it: what the drain in process lasts beyond GAPLESS_DRAIN is taken from them.
 func (b Budget) Fits() bool {
 	if b.InFlightSet {
 		return b.Left() >= b.InFlight
 	}
-	return b.Left() >= Enough
+	return b.Grace >= max(b.PreStop, b.Drain)+b.InFlight+b.Close+b.Margin
 }
 
 // String shows the sum.

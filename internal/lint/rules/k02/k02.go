@@ -19,7 +19,7 @@ var Rule = lint.Rule{
 	Source: "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination",
 	Fix:    lint.Auto,
 	Asks: []lint.Question{
-		{Key: "K2.inflight", Text: "how long the slowest request may take (default 20s)", Check: lint.IsDuration},
+		{Key: "K2.inflight", Text: "how long the slowest request may take (default 20s, or at least 18s after a preStop sleep)", Check: lint.IsDuration},
 		askPreStop,
 	},
 	Limits: "A service that waits by itself cannot be seen unless it says so by GAPLESS_DRAIN. What an exec or httpGet hook takes is read only as far as it sleeps.",
