@@ -34,8 +34,6 @@ const (
 	DefaultInFlight = 20 * time.Second
 	DefaultClose    = 3 * time.Second
 	DefaultMargin   = 2 * time.Second
-	// Enough for requests in flight is above the time-outs of usual clients and proxies, when nobody says what the slowest request takes.
-	Enough = 15 * time.Second
 	// Announce is the least drain in process: kept-alive clients must still hear Connection: close once.
 	Announce = 2 * time.Second
 )
@@ -61,6 +59,17 @@ func (w *World) BudgetOf(one *Workload, c Container) Budget {
 	return b
 }
 
+// Sleeping are the edits for a hook that sleeps natively: Kubernetes refuses a sleep that is longer than the grace period, so that is raised
+// first, and the sleep follows when it fits.
+func (w *World) Sleeping(one *Workload, c Container, d time.Duration, sleep manifest.Edit) []manifest.Edit {
+	b := w.BudgetOf(one, c)
+	if d <= b.Grace {
+		return []manifest.Edit{sleep}
+	}
+	b.PreStop = d
+	return []manifest.Edit{one.Pod.Get("terminationGracePeriodSeconds").Set(Seconds(b.Need()))}
+}
+
 // InProcess is the drain that is left for the process when the hook has slept.
 func (b Budget) InProcess() time.Duration {
 	return max(b.Drain-b.PreStop, min(b.Drain, Announce))
@@ -74,12 +83,13 @@ func (b Budget) Need() time.Duration {
 // Left is what the grace period leaves to requests in flight; it can be below 0.
 func (b Budget) Left() time.Duration { return b.Grace - (b.Need() - b.InFlight) }
 
-// Fits reports whether the grace period is long enough: for the requests in flight as given, else for usual ones.
+// Fits reports whether the grace period is long enough: for the requests in flight as given, else for the default, of which a hook that
+// has slept leaves a little less, as the contract derives it: what the drain in process lasts beyond GAPLESS_DRAIN is taken from them.
 func (b Budget) Fits() bool {
 	if b.InFlightSet {
 		return b.Left() >= b.InFlight
 	}
-	return b.Left() >= Enough
+	return b.Grace >= max(b.PreStop, b.Drain)+b.InFlight+b.Close+b.Margin
 }
 
 // String shows the sum.
@@ -158,7 +168,12 @@ func HookSleep(hook manifest.Value) (time.Duration, bool) {
 	if !shell {
 		script = strings.Join(command, " ")
 	}
-	m := onlySleep.FindStringSubmatch(script)
+	return Sleep(script)
+}
+
+// Sleep is the time of a command that sleeps and does nothing else.
+func Sleep(command string) (time.Duration, bool) {
+	m := onlySleep.FindStringSubmatch(command)
 	if m == nil {
 		return 0, false
 	}
@@ -182,4 +197,21 @@ func Shell(command []string) (script string, at int, ok bool) {
 		}
 	}
 	return "", 0, false
+}
+
+// ShellFile is the script that a command like sh start.sh reads from the image.
+func ShellFile(command []string) (name string, ok bool) {
+	if len(command) < 2 || !shells.MatchString(command[0]) {
+		return "", false
+	}
+	for i, word := range command[1:] {
+		takes := strings.HasPrefix(command[i], "-") && strings.HasSuffix(command[i], "o") // -o pipefail
+		switch {
+		case strings.HasPrefix(word, "-") && !strings.HasPrefix(word, "--") && strings.HasSuffix(word, "c"):
+			return "", false
+		case !strings.HasPrefix(word, "-") && !takes:
+			return word, true
+		}
+	}
+	return "", false
 }

@@ -81,6 +81,7 @@ func TestLint_ExitCodesAndMessages(t *testing.T) {
 		{"unknown key", at("DIR/good.yaml", "--set", "K3.begin=1s"), "", 2, "K3.start"},
 		{"no value", at("DIR/good.yaml", "--set", "K3.start"), "", 2, "KEY=VALUE"},
 		{"wrong value", at("DIR/good.yaml", "--set", "K3.start=soon"), "", 2, "no time"},
+		{"a value that is too small", at("DIR/good.yaml", "--set", "K9.drain=30s"), "", 2, "\"30s\" is too short: a load balancer goes on sending for 1m at least"},
 		{"unknown output", at("DIR/good.yaml", "-o", "xml"), "", 2, "junit"},
 		{"a report", at("DIR/good.yaml", "--check", "DIR/report.json"), "", 0, "nothing found"},
 		{"a report for many", at("DIR/bad.yaml", "DIR/notes.yaml", "--check", "DIR/report.json"), "", 2, "a report is of one service"},
@@ -140,6 +141,16 @@ func TestLint_FixIsAFilterForStandardInput(t *testing.T) {
 	}
 	if !strings.Contains(errs, "+    rollingUpdate") || !strings.Contains(errs, "1 workload") {
 		t.Error(errs)
+	}
+}
+
+func TestLint_FixKeepsTheFindingsOfWhatItDoesNotWrite(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "bad.yaml")
+	file(t, name, bad)
+	other := strings.NewReplacer("name: api", "name: other", "app: api", "app: other").Replace(bad)
+	out, errs, code := run(t, other, "-", name, "--fix", "--yes")
+	if code != 1 || !strings.Contains(out, "stdin:8: error K4") || strings.Contains(out, "bad.yaml:8: error") {
+		t.Errorf("exit code %d:\n%s%s", code, out, errs)
 	}
 }
 

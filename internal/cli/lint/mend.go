@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -34,9 +35,9 @@ func mend(sh *shell.Shell, o *Options, files []*manifest.File, answers lint.Answ
 		if err == nil {
 			_, err = sh.Out.Write(fixed[0].After)
 		}
-		return parsed(fixed), err
+		return []*manifest.File{parsed(fixed[0])}, err
 	}
-	var changed []lint.Fixed
+	var changed []int
 	live := 0
 	for i, f := range fixed {
 		switch {
@@ -45,7 +46,7 @@ func mend(sh *shell.Shell, o *Options, files []*manifest.File, answers lint.Answ
 		case files[i].Live:
 			live++
 		default:
-			changed = append(changed, f)
+			changed = append(changed, i)
 		}
 		show(sh, o, f)
 	}
@@ -65,21 +66,19 @@ func mend(sh *shell.Shell, o *Options, files []*manifest.File, answers lint.Answ
 		sh.Warn("nothing was written")
 		return files, nil
 	}
-	for _, f := range changed {
-		if err := write(f); err != nil {
+	files = slices.Clone(files) // what is not written stays as it is, and so do its findings
+	for _, i := range changed {
+		if err := write(fixed[i]); err != nil {
 			return nil, exit.With(exit.Failed, err)
 		}
+		files[i] = parsed(fixed[i])
 	}
-	return parsed(fixed), nil
+	return files, nil
 }
 
-func parsed(fixed []lint.Fixed) []*manifest.File {
-	var files []*manifest.File
-	for _, f := range fixed {
-		file, _ := manifest.Parse(f.Name, f.After) // every edit was proved to be readable
-		files = append(files, file)
-	}
-	return files
+func parsed(f lint.Fixed) *manifest.File {
+	file, _ := manifest.Parse(f.Name, f.After) // every edit was proved to be readable
+	return file
 }
 
 // show prints the diff: on standard output for a person, beside it where that holds JSON for a machine.

@@ -34,8 +34,8 @@ func check(w *lint.World) []lint.Finding {
 				all = append(all, missing(w, one, c).At(probe))
 				continue
 			}
-			if live := c.Get("livenessProbe"); live.Exists() && sameHandler(probe, live) {
-				all = append(all, same(w, one, probe).At(probe))
+			if live := c.Get("livenessProbe"); live.Exists() && c.SameHandler(probe, live) {
+				all = append(all, same(w, one, c).At(probe))
 			}
 			if slow, ok := slow(w, one, c); ok {
 				all = append(all, slow.At(probe.Get("periodSeconds")))
@@ -73,7 +73,7 @@ func endpoint(w *lint.World, one *lint.Workload, c lint.Container) (path, port s
 	return path, port, strings.HasPrefix(path, "/") && port != ""
 }
 
-func same(w *lint.World, one *lint.Workload, probe manifest.Value) lint.Finding {
+func same(w *lint.World, one *lint.Workload, c lint.Container) lint.Finding {
 	f := lint.Finding{
 		Severity: lint.Warning,
 		What:     "readinessProbe and livenessProbe ask the same question",
@@ -82,21 +82,50 @@ func same(w *lint.World, one *lint.Workload, probe manifest.Value) lint.Finding 
 		Fix: "give readiness an endpoint of its own; liveness answers 200 as long as the process runs, whatever it depends on",
 		Ask: &ask,
 	}
-	path, _, _ := strings.Cut(w.Given(one.Object, ask.Key), ":")
-	at := probe.Get("httpGet", "path")
-	if at.Exists() && path != "" && path != at.String() {
-		f.Edits = []manifest.Edit{at.SetString(path)}
+	if c.Get("readinessProbe", "grpc").Exists() {
+		f.Fix += "; name its port in K1.ready, a gRPC port answers no HTTP"
 	}
+	f.Edits = asking(w, one, c)
 	return f
 }
 
-func sameHandler(a, b manifest.Value) bool {
-	for _, handler := range []string{"httpGet", "tcpSocket", "grpc", "exec"} {
-		if a.Get(handler).Exists() {
-			return a.Get(handler).Same(b.Get(handler))
+// asking has readiness ask the endpoint that was given, path and port; nothing if none was given, or if it is that of liveness.
+func asking(w *lint.World, one *lint.Workload, c lint.Container) []manifest.Edit {
+	probe, live := c.Get("readinessProbe"), c.Get("livenessProbe", "httpGet")
+	path, port, _ := strings.Cut(w.Given(one.Object, ask.Key), ":")
+	http, tcp := probe.Get("httpGet"), probe.Get("tcpSocket")
+	switch {
+	case port != "":
+	case http.Exists():
+		port = http.Get("port").String()
+	case tcp.Exists():
+		port = tcp.Get("port").String()
+	case probe.Get("exec").Exists():
+		_, port, _ = endpoint(w, one, c)
+	}
+	if path == "" || port == "" || path == live.Get("path").String() && c.Port(port) == c.Port(live.Get("port").String()) {
+		return nil
+	}
+	if !http.Exists() {
+		return []manifest.Edit{handler(probe).Replace("httpGet", fmt.Sprintf("path: %s\nport: %s\n", path, port))}
+	}
+	var edits []manifest.Edit
+	if at := http.Get("path"); at.String() != path {
+		edits = append(edits, at.SetString(path))
+	}
+	if at := http.Get("port"); c.Port(at.String()) != c.Port(port) {
+		edits = append(edits, at.Set(port))
+	}
+	return edits
+}
+
+func handler(probe manifest.Value) manifest.Value {
+	for _, name := range lint.Handlers {
+		if h := probe.Get(name); h.Exists() {
+			return h
 		}
 	}
-	return false
+	return manifest.Value{}
 }
 
 func slow(w *lint.World, one *lint.Workload, c lint.Container) (lint.Finding, bool) {

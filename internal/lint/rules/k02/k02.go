@@ -3,6 +3,7 @@ package k02
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"gapless.dev/gapless/internal/lint"
@@ -18,7 +19,7 @@ var Rule = lint.Rule{
 	Source: "https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination",
 	Fix:    lint.Auto,
 	Asks: []lint.Question{
-		{Key: "K2.inflight", Text: "how long the slowest request may take (default 20s)", Check: lint.IsDuration},
+		{Key: "K2.inflight", Text: "how long the slowest request may take (default 20s, or at least 18s after a preStop sleep)", Check: lint.IsDuration},
 		askPreStop,
 	},
 	Limits: "A service that waits by itself cannot be seen unless it says so by GAPLESS_DRAIN. What an exec or httpGet hook takes is read only as far as it sleeps.",
@@ -31,7 +32,7 @@ func check(w *lint.World) []lint.Finding {
 	var all []lint.Finding
 	for _, one := range w.Workloads {
 		all = append(all, short(w, one)...)
-		for _, c := range one.Containers {
+		for _, c := range slices.Concat(one.Containers, one.Sidecars) {
 			all = append(all, untold(w, one, c)...)
 		}
 		for _, c := range w.Serves(one) {
@@ -68,12 +69,24 @@ func short(w *lint.World, one *lint.Workload) []lint.Finding {
 }
 
 func widest(w *lint.World, one *lint.Workload) (widest lint.Budget, name string) {
-	for _, c := range w.Serves(one) {
+	for _, c := range planned(w, one) {
 		if b := w.BudgetOf(one, c); name == "" || b.Need() > widest.Need() {
 			widest, name = b, c.Name
 		}
 	}
 	return widest, name
+}
+
+// planned are the containers whose end takes time: those that serve, and workers and sidecars that say by GAPLESS_DRAIN that they drain.
+func planned(w *lint.World, one *lint.Workload) []lint.Container {
+	all := w.Serves(one)
+	for _, c := range slices.Concat(one.Containers, one.Sidecars) {
+		serves := slices.ContainsFunc(all, func(s lint.Container) bool { return s.Name == c.Name })
+		if _, drains := c.EnvDuration(lint.EnvDrain); drains && !serves {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // untold compares what the service is told by its environment with what the pod really gives it.
@@ -146,7 +159,7 @@ func unseen(w *lint.World, one *lint.Workload, c lint.Container) []lint.Finding 
 		f.Fix = "have the service drain by itself (kit, or gapless wrap), and check it again; or add preStop: {sleep: {seconds: 5}}, for new connections only"
 	}
 	if d, ok := w.Answers.Duration(one.Object, askPreStop.Key); ok && d >= time.Second {
-		f.Edits = []manifest.Edit{at.Set("sleep:\n  seconds: " + lint.Seconds(d) + "\n")}
+		f.Edits = w.Sleeping(one, c, d, at.Set("sleep:\n  seconds: "+lint.Seconds(d)+"\n"))
 	}
 	return []lint.Finding{f.At(at)}
 }

@@ -90,7 +90,7 @@ func tooShort(w *lint.World, one *lint.Workload, c lint.Container) []lint.Findin
 		f.Edits = []manifest.Edit{startup.Get("failureThreshold").Set(strconv.Itoa(tries))}
 		return []lint.Finding{f.At(startup.Get("failureThreshold"))}
 	}
-	for _, handler := range []string{"httpGet", "tcpSocket", "grpc", "exec"} {
+	for _, handler := range lint.Handlers {
 		if h := live.Get(handler); h.Exists() {
 			const every = 2 // seconds: a fast start is noticed soon
 			tries := ceil(want, every*time.Second)
@@ -122,8 +122,12 @@ func tooLong(w *lint.World, one *lint.Workload, c lint.Container) []lint.Finding
 		Fix:      "raise progressDeadlineSeconds above " + lint.Seconds(have) + ", with time to schedule the pod and pull its image",
 		Ask:      &askDeadline,
 	}
-	if d, ok := w.Answers.Duration(one.Object, askDeadline.Key); ok && d > have {
+	switch d, ok := w.Answers.Duration(one.Object, askDeadline.Key); {
+	case ok && d > have:
 		f.Edits = []manifest.Edit{at.SetAfter("replicas", lint.Seconds(d))}
+	case ok:
+		f.Severity = lint.Error
+		f.What += fmt.Sprintf("; %s=%s was given, which is not above %s", askDeadline.Key, lint.Short(d), lint.Short(have))
 	}
 	return []lint.Finding{f.At(at)}
 }

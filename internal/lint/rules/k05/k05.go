@@ -40,8 +40,10 @@ func check(w *lint.World) []lint.Finding {
 				Fix:      "keep one of them",
 			}.At(budgets[1].Get("spec", "selector")))
 		}
-		for _, b := range budgets {
-			all = append(all, judge(b, one, replicas)...)
+	}
+	for _, o := range w.Objects {
+		if o.Is("policy/", "PodDisruptionBudget") {
+			all = append(all, judge(w, o)...)
 		}
 	}
 	return append(all, astray(w)...)
@@ -57,7 +59,7 @@ func missing(w *lint.World, one *lint.Workload) lint.Finding {
 	for _, o := range w.Objects {
 		taken = taken || o.Is("policy/", "PodDisruptionBudget") && o.Name == one.Name && o.Namespace == one.Namespace
 	}
-	selector := strings.TrimSpace(one.Spec.Get("selector").YAML())
+	selector := selector(one)
 	if taken || selector == "" || one.Name == "" {
 		return f.At(one.Get("metadata", "name"))
 	}
@@ -78,8 +80,34 @@ spec:
 	return f.At(one.Get("metadata", "name"))
 }
 
-// judge looks at how many pods may go.
-func judge(b *manifest.Object, one *lint.Workload, replicas int) []lint.Finding {
+// selector is the workload's own, as a budget wants it: that of a ReplicationController is only labels.
+func selector(one *lint.Workload) string {
+	at := one.Spec.Get("selector")
+	text := strings.TrimSpace(at.YAML())
+	if one.Kind == "ReplicationController" && len(at.Pairs()) > 0 {
+		return "matchLabels:\n  " + strings.ReplaceAll(text, "\n", "\n  ")
+	}
+	return text
+}
+
+// judge looks at how many pods may go, of all that the budget selects.
+func judge(w *lint.World, b *manifest.Object) []lint.Finding {
+	replicas, names, serves := 0, []string{}, false
+	for _, one := range w.Selected(b, b.Get("spec", "selector")) {
+		n := w.Replicas(one)
+		if one.Kind == "DaemonSet" || n == 0 {
+			continue
+		}
+		replicas, names = replicas+n, append(names, one.ID())
+		serves = serves || len(w.Serves(one)) > 0
+	}
+	if !serves {
+		return nil
+	}
+	return disrupts(b, strings.Join(names, " and "), replicas)
+}
+
+func disrupts(b *manifest.Object, pods string, replicas int) []lint.Finding {
 	least, most := b.Get("spec", "minAvailable"), b.Get("spec", "maxUnavailable")
 	at, may := least, replicas-lint.Percent(least, "0", replicas, true)
 	if most.Exists() {
@@ -90,14 +118,14 @@ func judge(b *manifest.Object, one *lint.Workload, replicas int) []lint.Finding 
 	case !at.Exists():
 		return nil
 	case may <= 0:
-		f.What = fmt.Sprintf("no pod of %s may ever be evicted: %s with %d of them", one.ID(), written(at), replicas)
+		f.What = fmt.Sprintf("no pod of %s may ever be evicted: %s with %d of them", pods, written(at), replicas)
 		f.Why = "A node with one of these pods cannot be drained. In the end somebody forces it, and then nothing is waited for."
 		if replicas == 1 {
 			f.Fix = "run 2 replicas and allow maxUnavailable: 1; with one replica, each drain of its node is a gap"
 			return []lint.Finding{f.At(at)}
 		}
 	case may >= replicas && replicas > 1:
-		f.What = fmt.Sprintf("all %d pods of %s may be evicted at once: %s", replicas, one.ID(), written(at))
+		f.What = fmt.Sprintf("all %d pods of %s may be evicted at once: %s", replicas, pods, written(at))
 	default:
 		return nil
 	}

@@ -41,18 +41,22 @@ func check(w *lint.World) []lint.Finding {
 	return all
 }
 
-func judge(c lint.Container) []lint.Finding {
-	words := slices.Concat(c.Get("command").Items(), c.Get("args").Items())
-	var command []string
+func commandOf(c lint.Container) (words []manifest.Value, command []string) {
+	words = slices.Concat(c.Get("command").Items(), c.Get("args").Items())
 	for _, w := range words {
 		command = append(command, w.String())
 	}
+	return words, command
+}
+
+func judge(c lint.Container) []lint.Finding {
+	words, command := commandOf(c)
 	script, at, shell := lint.Shell(command)
 	if !shell {
 		return nil
 	}
-	last, single := lastCommand(script)
-	if strings.HasPrefix(last, "exec ") || strings.Contains(script, "trap ") {
+	_, single := lastCommand(script)
+	if execs(commands(script)) || strings.Contains(script, "trap ") {
 		return nil
 	}
 	f := lint.Finding{
@@ -86,20 +90,81 @@ func lastCommand(script string) (last string, single bool) {
 	return last, single
 }
 
+// commands are the commands of a script in their order; the words then and else stand alone.
+func commands(script string) []string {
+	var all []string
+	for _, part := range separators.Split(script, -1) {
+		part = strings.TrimSpace(part)
+		for word, rest, _ := strings.Cut(part, " "); word == "then" || word == "else"; word, rest, _ = strings.Cut(part, " ") {
+			all, part = append(all, word), strings.TrimSpace(rest)
+		}
+		if part != "" {
+			all = append(all, part)
+		}
+	}
+	return all
+}
+
+// execs reports whether the last command is run by exec, be it in each branch of an if with an else.
+func execs(all []string) bool {
+	if len(all) == 0 {
+		return false
+	}
+	last := len(all) - 1
+	if all[last] != "fi" {
+		return strings.HasPrefix(all[last], "exec ")
+	}
+	depth, end, otherwise := 0, last, false
+	for i := last; i >= 0; i-- {
+		word, _, _ := strings.Cut(all[i], " ")
+		switch {
+		case word == "fi":
+			depth++
+		case word == "if":
+			if depth--; depth == 0 {
+				return otherwise
+			}
+		case depth == 1 && (word == "then" || word == "else"):
+			if !execs(all[i+1 : end]) {
+				return false
+			}
+			otherwise = otherwise || word == "else"
+			end = i
+		case depth == 1 && word == "elif":
+			end = i
+		}
+	}
+	return false
+}
+
+// unseen names what would have to be looked at: images that say themselves what they start, and scripts in them.
 func unseen(w *lint.World) string {
-	var names []string
+	var images, scripts, all []string
 	for _, one := range w.Workloads {
-		for _, c := range one.Containers {
-			if !c.Get("command").Exists() && c.Companion == "" {
-				names = append(names, one.ID()+" "+c.Name)
+		for _, c := range slices.Concat(one.Containers, one.Sidecars) {
+			_, command := commandOf(c)
+			file, reads := lint.ShellFile(command)
+			switch name := one.ID() + " " + c.Name; {
+			case c.Companion != "":
+			case reads:
+				scripts = append(scripts, name+" ("+file+")")
+			case !c.Get("command").Exists() && !slices.ContainsFunc(one.Sidecars, func(s lint.Container) bool { return s.Name == c.Name }):
+				images = append(images, name)
 			}
 		}
 	}
-	switch {
-	case len(names) == 0:
-		return ""
-	case len(names) > 3:
+	if len(images) > 0 {
+		all = append(all, "what the image starts as process 1: "+listed(images))
+	}
+	if len(scripts) > 0 {
+		all = append(all, "a shell script is process 1; end it with exec: "+listed(scripts))
+	}
+	return strings.Join(all, "; ")
+}
+
+func listed(names []string) string {
+	if len(names) > 3 {
 		names = append(names[:3], fmt.Sprintf("%d more", len(names)-3))
 	}
-	return "what the image starts as process 1: " + strings.Join(names, ", ")
+	return strings.Join(names, ", ")
 }

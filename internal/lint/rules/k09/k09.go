@@ -26,7 +26,7 @@ var Rule = lint.Rule{
 
 var (
 	askReady = lint.Question{Key: "K9.minReady", Text: "how long the load balancer takes to register a pod: 30s", Check: lint.IsDuration}
-	askDrain = lint.Question{Key: "K9.drain", Text: "how long the load balancer goes on sending to a pod that was taken out, at least 60s: 90s", Check: lint.IsDuration}
+	askDrain = lint.Question{Key: "K9.drain", Text: "how long the load balancer goes on sending to a pod that was taken out, at least 60s: 90s", Check: isDrain}
 )
 
 const (
@@ -34,6 +34,17 @@ const (
 	// least is the shortest drain that was seen to be enough.
 	least = 60 * time.Second
 )
+
+// isDrain takes drains that are long enough.
+func isDrain(answer string) error {
+	if err := lint.IsDuration(answer); err != nil {
+		return err
+	}
+	if d, _ := lint.Duration(answer); d < least {
+		return fmt.Errorf("%q is too short: a load balancer goes on sending for %s at least", answer, lint.Short(least))
+	}
+	return nil
+}
 
 func check(w *lint.World) []lint.Finding {
 	var all []lint.Finding
@@ -115,11 +126,11 @@ func drain(w *lint.World, one *lint.Workload, c lint.Container, via *manifest.Ob
 	hook, env := c.Get("lifecycle", "preStop"), c.Env(lint.EnvDrain)
 	d, ok := w.Answers.Duration(one.Object, askDrain.Key)
 	switch {
-	case !ok || d < least:
+	case !ok:
 	case env.Exists():
 		f.Edits = []manifest.Edit{env.Set(manifest.Quote(lint.Seconds(d) + "s"))}
 	case !hook.Exists() || hook.Get("sleep").Exists():
-		f.Edits = []manifest.Edit{hook.Get("sleep", "seconds").Set(lint.Seconds(d))}
+		f.Edits = w.Sleeping(one, c, d, hook.Get("sleep", "seconds").Set(lint.Seconds(d)))
 	}
 	at := hook
 	if env.Exists() {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"gapless.dev/gapless/internal/lint"
-	"gapless.dev/gapless/internal/lint/manifest"
 )
 
 // Rule is K11.
@@ -33,22 +32,36 @@ func check(w *lint.World) []lint.Finding {
 			}
 			command := exec.Get("command").Strings()
 			if d, only := lint.HookSleep(c.Get("lifecycle", "preStop")); only && d >= time.Second {
-				all = append(all, lint.Finding{
-					Severity: lint.Warning,
-					What:     fmt.Sprintf("the preStop hook of container %s sleeps by running %q in the image", c.Name, strings.Join(command, " ")),
-					Fix:      "sleep: {seconds: " + lint.Seconds(d) + "}",
-					Edits:    []manifest.Edit{exec.Replace("sleep", "seconds: "+lint.Seconds(d)+"\n")},
-				}.At(exec))
+				all = append(all, sleeps(w, one, c, d).At(exec))
 				continue
 			}
-			if _, _, shell := lint.Shell(command); shell {
+			_, _, shell := lint.Shell(command)
+			file, reads := lint.ShellFile(command)
+			if what := ""; shell || reads {
+				if reads {
+					what = fmt.Sprintf(", %s, and what it does is not seen", file)
+				}
 				all = append(all, lint.Finding{
 					Severity: lint.Warning,
-					What:     fmt.Sprintf("the preStop hook of container %s is a shell script", c.Name),
+					What:     fmt.Sprintf("the preStop hook of container %s is a shell script%s", c.Name, what),
 					Fix:      "use the native sleep to wait, httpGet to tell the service, and let the service do the rest on SIGTERM",
 				}.At(exec))
 			}
 		}
 	}
 	return all
+}
+
+func sleeps(w *lint.World, one *lint.Workload, c lint.Container, d time.Duration) lint.Finding {
+	exec := c.Get("lifecycle", "preStop", "exec")
+	f := lint.Finding{
+		Severity: lint.Warning,
+		What:     fmt.Sprintf("the preStop hook of container %s sleeps by running %q in the image", c.Name, strings.Join(exec.Get("command").Strings(), " ")),
+		Fix:      "sleep: {seconds: " + lint.Seconds(d) + "}",
+		Edits:    w.Sleeping(one, c, d, exec.Replace("sleep", "seconds: "+lint.Seconds(d)+"\n")),
+	}
+	if grace := w.BudgetOf(one, c).Grace; d > grace {
+		f.Fix += fmt.Sprintf(", and a longer terminationGracePeriodSeconds before it: a native sleep above it (%s) is refused by Kubernetes", lint.Short(grace))
+	}
+	return f
 }

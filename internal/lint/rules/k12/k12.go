@@ -58,7 +58,7 @@ func check(w *lint.World) []lint.Finding {
 }
 
 func dependent(c lint.Container, live manifest.Value) []lint.Finding {
-	if ready := c.Get("readinessProbe", "httpGet", "path"); ready.Exists() && ready.String() == live.Get("httpGet", "path").String() {
+	if c.Companion == "" && c.SameHandler(c.Get("readinessProbe"), live) {
 		return nil // K1 says it
 	}
 	for _, at := range []manifest.Value{live.Get("httpGet", "path"), live.Get("exec", "command")} {
