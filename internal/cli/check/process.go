@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -87,6 +88,10 @@ func (p *process) target(ctx context.Context, doing func(string)) (kittest.Targe
 	asked.Declared(declared)
 	found, err := check.Scout(ctx, *c, asked, doing)
 	p.facts = append(p.facts, found.Facts...)
+	var unsaid *check.UnsaidError
+	if errors.As(err, &unsaid) {
+		return nil, exit.With(exit.Usage, err)
+	}
 	if err != nil {
 		return nil, err
 	}
