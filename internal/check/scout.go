@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"net"
@@ -82,6 +83,10 @@ func Scout(ctx context.Context, c kittest.Command, asked Asked, doing func(strin
 		return Found{}, err
 	}
 	doing("asking it for its health")
+	if s.speaksTLS(ctx) {
+		return s.found, &UnsaidError{fmt.Sprintf("port %d speaks TLS, and check asks over plain HTTP: name a plain port with --port, "+
+			"or have the service serve plain HTTP (gapless wrap --cert ends TLS before it)", s.service)}
+	}
 	s.ask(ctx)
 	if err := s.chooseLoad(ctx); err != nil {
 		return s.found, err
@@ -213,6 +218,23 @@ func (s *scout) ask(ctx context.Context) {
 		s.fact("it speaks HTTP and gRPC on one port")
 	}
 	s.findHealth(ctx)
+}
+
+// speaksTLS reports whether the service ends TLS itself: it does not answer plain HTTP, or with 400, and shakes hands.
+func (s *scout) speaksTLS(ctx context.Context) bool {
+	if a := kittest.Asks(ctx, loopback(s.service), "/"); a.Reached && a.Status != 400 {
+		return false
+	}
+	// Whose certificate it is does not matter: nothing is sent.
+	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: time.Second}, Config: &tls.Config{InsecureSkipVerify: true}}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	c, err := d.DialContext(ctx, "tcp", loopback(s.service))
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
 }
 
 // chooseLoad finds another path for the load where nobody named one and "/" is refused: that is no loss, but would count as one.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime"
 	"strings"
@@ -36,6 +38,13 @@ var services = map[string]func(port string){
 	// Lets nobody in.
 	"closed": func(port string) {
 		http.ListenAndServe("127.0.0.1:"+port, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", 401) }))
+	},
+	"tls": func(port string) {
+		srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+		srv.Listener.Close()
+		srv.Listener, _ = net.Listen("tcp", "127.0.0.1:"+port)
+		srv.StartTLS()
+		select {}
 	},
 	// Says the same to every question: it has no endpoint for health.
 	"parrot": func(port string) {
@@ -118,7 +127,7 @@ func TestScout_FindsWhatIsThere(t *testing.T) {
 
 // What only a person can say is a usage error, and no judgement of the service.
 func TestScout_SaysWhatOnlyAPersonCanSay(t *testing.T) {
-	for name, says := range map[string]string{"closed": "/ answers 401 on port"} {
+	for name, says := range map[string]string{"closed": "/ answers 401 on port", "tls": "speaks TLS"} {
 		_, err := scouted(t, name, Asked{})
 		var unsaid *UnsaidError
 		if !errors.As(err, &unsaid) || !strings.Contains(err.Error(), says) {
