@@ -139,14 +139,32 @@ func TestJudge_NamesTheFirstCause(t *testing.T) {
 				complain("Z9: %s %q", r.Status, r.Why)
 			}
 		}
-		if len(failed) == 0 || failed[0] != f.Rule {
-			complain("failed %v, want %s first", failed, f.Rule)
+		if cause, _ := j.Cause(); cause.ID != f.Rule {
+			complain("cause %q of %v, want %s", cause.ID, failed, f.Rule)
 		}
 		if alone := strings.HasPrefix(f.Name, "z") && f.Name != "z5"; alone && len(failed) > 1 {
 			complain("failed %v, and does only one thing wrong", failed)
 		}
 		return wrong
 	})
+}
+
+func TestCause_AMustComesBeforeAShould(t *testing.T) {
+	should, must := Result{ID: "Z17", Status: Fail}, Result{ID: "Z20", Must: true, Status: Fail}
+	for _, test := range []struct {
+		results []Result
+		cause   string
+		passed  bool
+	}{
+		{[]Result{should, must}, "Z20", false},
+		{[]Result{should, {ID: "Z20", Must: true, Status: Pass}}, "Z17", true},
+		{[]Result{{ID: "Z17", Status: Skip}}, "", true},
+	} {
+		j := Judgement{Results: test.results}
+		if cause, failed := j.Cause(); cause.ID != test.cause || failed != (test.cause != "") || j.Passed() != test.passed {
+			t.Errorf("%v: cause %q, passed %v", test.results, cause.ID, j.Passed())
+		}
+	}
 }
 
 // judgeAll judges several services at a time, whatever the number of CPUs:
