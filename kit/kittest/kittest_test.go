@@ -167,6 +167,31 @@ func TestCause_AMustComesBeforeAShould(t *testing.T) {
 	}
 }
 
+// reported is an instance that has ended, and whose report is all that is known.
+type reported struct {
+	Instance
+	report string
+}
+
+func (r reported) Report() []byte { return []byte(r.report) }
+func (r reported) Lines() []Line  { return nil }
+
+// Who gives no report is not said to have counted.
+func TestOver_OnlyAReportSaysThatItWasCounted(t *testing.T) {
+	now := time.Now()
+	for report, want := range map[string]Status{
+		"": Skip,
+		`{"reason":"SIGTERM","cut":{"requests":0}}`: Fail,
+		`{"reason":"SIGTERM","cut":{"requests":1}}`: Pass,
+	} {
+		cut := slowRequest{began: now, ended: now.Add(10 * time.Second), err: errGoAway}
+		r := judgeOver(&Session{}, reported{report: report}, Exit{At: now.Add(10 * time.Second)}, now.Add(time.Second), cut)
+		if r.Status != want {
+			t.Errorf("report %q: %s: %s", report, r.Status, r.Why)
+		}
+	}
+}
+
 // judgeAll judges several services at a time, whatever the number of CPUs:
 // most of the time they wait. each says what is wrong with a judgement.
 func judgeAll(t *testing.T, faults []faulty.Fault, each func(faulty.Fault, Judgement) []string) {
