@@ -29,7 +29,7 @@ const (
 type Report struct {
 	Rules   []Rule  `json:"rules"`
 	Verdict Verdict `json:"verdict"`
-	// Cause is the first MUST that failed: what fails after it may be its consequence. Empty if none failed.
+	// Cause is the first MUST that failed: what fails after it may be its consequence. Where none failed, the first of what only should hold.
 	Cause string `json:"cause,omitempty"`
 	// Subject is what was checked, in words.
 	Subject string `json:"subject"`
@@ -111,8 +111,12 @@ func Of(j kittest.Judgement, cancelled bool, took time.Duration) Report {
 		r.Timeline = append(r.Timeline, Event{AtMs: millis(e.At), Who: e.Who, What: e.What})
 	}
 	if cause, failed := j.Cause(); failed {
-		r.Verdict, r.Cause = Fail, cause.ID
-	} else if cancelled {
+		r.Cause = cause.ID
+	}
+	switch {
+	case !j.Passed():
+		r.Verdict = Fail
+	case cancelled:
 		r.Verdict = Incomplete
 	}
 	return r

@@ -132,8 +132,8 @@ func TestReport_Verdicts(t *testing.T) {
 	}{
 		"a MUST failed":                {refused(), false, check.Fail, "Z5"},
 		"a MUST failed, then Ctrl-C":   {refused(), true, check.Fail, "Z5"},
-		"what only should hold failed": {passing, false, check.Pass, ""},
-		"cancelled":                    {passing, true, check.Incomplete, ""},
+		"what only should hold failed": {passing, false, check.Pass, "Z21"},
+		"cancelled":                    {passing, true, check.Incomplete, "Z21"},
 		"it did not start":             {check.Unstarted("exited with 1"), false, check.Fail, "Z3"},
 	} {
 		r := reported(test.judged, test.cancelled)

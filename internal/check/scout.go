@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"net"
@@ -61,6 +62,7 @@ type Found struct {
 var (
 	readyPaths = []string{"/readyz", "/ready", "/health/ready", "/healthz/ready", "/actuator/health/readiness", "/q/health/ready", "/-/ready", "/healthz", "/health"}
 	livePaths  = []string{"/livez", "/live", "/health/live", "/healthz/live", "/actuator/health/liveness", "/q/health/live", "/-/healthy", "/healthz", "/health"}
+	otherPaths = []string{"/version", "/info", "/metrics", "/index.html", "/favicon.ico"}
 )
 
 // Scout starts the program once and finds out where it listens and how it is asked. An error means that it did not get as far as listening.
@@ -81,9 +83,21 @@ func Scout(ctx context.Context, c kittest.Command, asked Asked, doing func(strin
 		return Found{}, err
 	}
 	doing("asking it for its health")
+	if s.speaksTLS(ctx) {
+		return s.found, &UnsaidError{fmt.Sprintf("port %d speaks TLS, and check asks over plain HTTP: name a plain port with --port, "+
+			"or have the service serve plain HTTP (gapless wrap --cert ends TLS before it)", s.service)}
+	}
 	s.ask(ctx)
+	if err := s.chooseLoad(ctx); err != nil {
+		return s.found, err
+	}
 	return s.found, ctx.Err()
 }
+
+// An UnsaidError is about what only a person can say or change: the service runs, and cannot be judged as it was asked for.
+type UnsaidError struct{ text string }
+
+func (e *UnsaidError) Error() string { return e.text }
 
 type scout struct {
 	in           kittest.Instance
@@ -204,6 +218,60 @@ func (s *scout) ask(ctx context.Context) {
 		s.fact("it speaks HTTP and gRPC on one port")
 	}
 	s.findHealth(ctx)
+}
+
+// speaksTLS reports whether the service ends TLS itself: it does not answer plain HTTP, or with 400, and shakes hands.
+func (s *scout) speaksTLS(ctx context.Context) bool {
+	if a := kittest.Asks(ctx, loopback(s.service), "/"); a.Reached && a.Status != 400 {
+		return false
+	}
+	// Whose certificate it is does not matter: nothing is sent.
+	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: time.Second}, Config: &tls.Config{InsecureSkipVerify: true}}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	c, err := d.DialContext(ctx, "tcp", loopback(s.service))
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
+// chooseLoad finds another path for the load where nobody named one and "/" is refused: that is no loss, but would count as one.
+// Readiness is none: what it says in the drain is no loss either.
+func (s *scout) chooseLoad(ctx context.Context) error {
+	if s.asked.Path != "" || s.found.Path != "/" {
+		return nil
+	}
+	status := s.refuses(ctx, "/")
+	if status == 0 {
+		return nil
+	}
+	paths := slices.Concat([]string{s.found.Live}, livePaths, otherPaths)
+	paths = slices.DeleteFunc(paths, func(p string) bool {
+		return !strings.HasPrefix(p, "/") || p == s.found.Ready && p != s.found.Live
+	})
+	for _, path := range paths {
+		if a := kittest.Asks(ctx, loopback(s.service), path); a.Reached && a.Status/100 == 2 {
+			s.found.Path = path
+			s.found.HTTP2 = SpokenAt(ctx, loopback(s.service), path).HTTP2
+			s.fact("/ answers %d, so the load asks for %s; name another path with --path", status, path)
+			return nil
+		}
+	}
+	return &UnsaidError{fmt.Sprintf("/ answers %d on port %d, and no other path is known that the load could ask for: name one that answers 2xx with --path", status, s.service)}
+}
+
+// refuses is the 4xx with which a path is answered, each time; else 0.
+func (s *scout) refuses(ctx context.Context, path string) (status int) {
+	for range 3 {
+		a := kittest.Asks(ctx, loopback(s.service), path)
+		if !a.Reached || a.Status/100 != 4 {
+			return 0
+		}
+		status = a.Status
+	}
+	return status
 }
 
 // Protocols are what is spoken at an address. HTTP2 is HTTP/2 without TLS.

@@ -2,8 +2,11 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime"
 	"strings"
@@ -24,6 +27,24 @@ var services = map[string]func(port string){
 		mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 		mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello") })
 		http.ListenAndServe("127.0.0.1:"+port, mux)
+	},
+	// Has nothing at /, and its readiness says 503 in a drain.
+	"rootless": func(port string) {
+		mux := http.NewServeMux()
+		mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ready") })
+		mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
+		http.ListenAndServe("127.0.0.1:"+port, mux)
+	},
+	// Lets nobody in.
+	"closed": func(port string) {
+		http.ListenAndServe("127.0.0.1:"+port, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", 401) }))
+	},
+	"tls": func(port string) {
+		srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+		srv.Listener.Close()
+		srv.Listener, _ = net.Listen("tcp", "127.0.0.1:"+port)
+		srv.StartTLS()
+		select {}
 	},
 	// Says the same to every question: it has no endpoint for health.
 	"parrot": func(port string) {
@@ -82,6 +103,8 @@ func TestScout_FindsWhatIsThere(t *testing.T) {
 	}{
 		{"told", Asked{}, nil, Found{SamePort: true, Ready: "/health/ready", Live: "/health", Path: "/"}},
 		{"told", Asked{Ready: "/health", Live: kittest.None, Port: portOfAddr(own)}, nil, Found{SamePort: true, Ready: "/health", Live: kittest.None, Path: "/"}},
+		{"rootless", Asked{}, nil, Found{SamePort: true, Ready: "/readyz", Live: "/livez", Path: "/livez"}},
+		{"rootless", Asked{Path: "/"}, nil, Found{SamePort: true, Ready: "/readyz", Live: "/livez", Path: "/"}},
 		{"parrot", Asked{}, nil, Found{SamePort: true, Ready: kittest.TCP, Live: kittest.None, Path: "/"}},
 		{"good", Asked{}, nil, Found{Ready: "/readyz", Live: "/livez", HTTP2: true, GRPC: true, Path: "/"}},
 		{"stubborn", Asked{Path: "/shop"}, []string{"OWN=" + own, "OWN_HEALTH=" + health}, Found{
@@ -99,6 +122,17 @@ func TestScout_FindsWhatIsThere(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", got, test.want)
 			}
 		})
+	}
+}
+
+// What only a person can say is a usage error, and no judgement of the service.
+func TestScout_SaysWhatOnlyAPersonCanSay(t *testing.T) {
+	for name, says := range map[string]string{"closed": "/ answers 401 on port", "tls": "speaks TLS"} {
+		_, err := scouted(t, name, Asked{})
+		var unsaid *UnsaidError
+		if !errors.As(err, &unsaid) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %q", name, err, says)
+		}
 	}
 }
 

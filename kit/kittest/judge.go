@@ -38,16 +38,18 @@ type Traffic struct {
 // Passed reports whether no MUST failed. Skipped rules are not held against
 // the service, and not counted for it.
 func (j Judgement) Passed() bool {
-	_, failed := j.Cause()
-	return !failed
+	return !slices.ContainsFunc(j.Results, func(r Result) bool { return r.Must && r.Status == Fail })
 }
 
 // Cause is the first MUST that failed, in the order in which rules build on
-// each other: mend it first, others may be its consequence.
+// each other: mend it first, others may be its consequence. Where no MUST
+// failed it is the first SHOULD that did.
 func (j Judgement) Cause() (Result, bool) {
-	for _, r := range j.Results {
-		if r.Must && r.Status == Fail {
-			return r, true
+	for _, must := range []bool{true, false} {
+		for _, r := range j.Results {
+			if r.Must == must && r.Status == Fail {
+				return r, true
+			}
 		}
 	}
 	return Result{}, false

@@ -139,14 +139,57 @@ func TestJudge_NamesTheFirstCause(t *testing.T) {
 				complain("Z9: %s %q", r.Status, r.Why)
 			}
 		}
-		if len(failed) == 0 || failed[0] != f.Rule {
-			complain("failed %v, want %s first", failed, f.Rule)
+		if cause, _ := j.Cause(); cause.ID != f.Rule {
+			complain("cause %q of %v, want %s", cause.ID, failed, f.Rule)
 		}
 		if alone := strings.HasPrefix(f.Name, "z") && f.Name != "z5"; alone && len(failed) > 1 {
 			complain("failed %v, and does only one thing wrong", failed)
 		}
 		return wrong
 	})
+}
+
+func TestCause_AMustComesBeforeAShould(t *testing.T) {
+	should, must := Result{ID: "Z17", Status: Fail}, Result{ID: "Z20", Must: true, Status: Fail}
+	for _, test := range []struct {
+		results []Result
+		cause   string
+		passed  bool
+	}{
+		{[]Result{should, must}, "Z20", false},
+		{[]Result{should, {ID: "Z20", Must: true, Status: Pass}}, "Z17", true},
+		{[]Result{{ID: "Z17", Status: Skip}}, "", true},
+	} {
+		j := Judgement{Results: test.results}
+		if cause, failed := j.Cause(); cause.ID != test.cause || failed != (test.cause != "") || j.Passed() != test.passed {
+			t.Errorf("%v: cause %q, passed %v", test.results, cause.ID, j.Passed())
+		}
+	}
+}
+
+// reported is an instance that has ended, and whose report is all that is known.
+type reported struct {
+	Instance
+	report string
+}
+
+func (r reported) Report() []byte { return []byte(r.report) }
+func (r reported) Lines() []Line  { return nil }
+
+// Who gives no report is not said to have counted.
+func TestOver_OnlyAReportSaysThatItWasCounted(t *testing.T) {
+	now := time.Now()
+	for report, want := range map[string]Status{
+		"": Skip,
+		`{"reason":"SIGTERM","cut":{"requests":0}}`: Fail,
+		`{"reason":"SIGTERM","cut":{"requests":1}}`: Pass,
+	} {
+		cut := slowRequest{began: now, ended: now.Add(10 * time.Second), err: errGoAway}
+		r := judgeOver(&Session{}, reported{report: report}, Exit{At: now.Add(10 * time.Second)}, now.Add(time.Second), cut)
+		if r.Status != want {
+			t.Errorf("report %q: %s: %s", report, r.Status, r.Why)
+		}
+	}
 }
 
 // judgeAll judges several services at a time, whatever the number of CPUs:

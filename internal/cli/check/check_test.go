@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +23,11 @@ import (
 const serveEnv = "CHECK_COMMAND_SERVE"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(serveEnv) == "closed" {
+		closed := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", http.StatusUnauthorized) })
+		fmt.Println(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), closed))
+		os.Exit(1)
+	}
 	if fault, err := faulty.Find(os.Getenv(serveEnv)); err == nil {
 		os.Exit(fault.Serve())
 	}
@@ -114,5 +121,15 @@ func TestCheck_OnlySomeRulesAndThoseThatTheyNeed(t *testing.T) {
 	}
 	if got := strings.Join(ids, ", "); code != exit.Failed || r.Cause != "Z20" || got != "Z3 pass, Z1 pass, Z14 pass, Z20 fail" {
 		t.Errorf("exit code %d, cause %q: %s", code, r.Cause, got)
+	}
+}
+
+// A service that lets nobody in is not judged by that.
+func TestCheck_WhereNothingCanBeLoadedIsAUsageError(t *testing.T) {
+	t.Parallel()
+	out := &output{}
+	errs, code := run(t.Context(), t, out, service(t, "closed")...)
+	if code != exit.Usage || !strings.Contains(errs, "--path") || out.text.Len() > 0 {
+		t.Errorf("exit code %d: %s\n%s", code, errs, out.text.String())
 	}
 }

@@ -141,7 +141,19 @@ func (p *inCluster) place(t *pod.Target, spec *kittest.Spec, d check.Declared) e
 	if spec.LivePath == "" {
 		spec.LivePath = kittest.None
 	}
+	if t.Serving && spec.ReadyPath == kittest.GRPC {
+		p.speaksGRPC(t, spec)
+	}
 	return nil
+}
+
+// speaksGRPC goes by a gRPC probe where no copy is looked at: what is probed on the service's own port is loaded by gRPC, too.
+func (p *inCluster) speaksGRPC(t *pod.Target, spec *kittest.Spec) {
+	spec.GRPC, t.GRPCPort = true, t.HealthPort
+	if spec.Path == "" && t.HealthPort == 0 {
+		spec.Path = kittest.HealthMethod
+		p.fact("its readinessProbe speaks gRPC; the load calls %s, or what --path says", spec.Path)
+	}
 }
 
 // unreachable is how long an address may be silent before it counts as out of reach.

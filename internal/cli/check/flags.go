@@ -59,7 +59,7 @@ func (f *flags) register(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.close, "close", 3*time.Second, "how much of the grace period is kept for closing")
 	fs.DurationVar(&f.startup, "startup", time.Minute, "how long it may take to get ready")
 	fs.Float64Var(&f.rate, "rate", 100, "requests per second of the steady load")
-	fs.IntVar(&f.repeat, "repeat", 0, "how often to stop it under load (default 5; 1 where its port is fixed or with --quick)")
+	fs.IntVar(&f.repeat, "repeat", 0, "how often to stop it, under load and at the edge (default 5; 3 where its port is fixed, 1 with --quick)")
 	fs.BoolVar(&f.quick, "quick", false, "stop it under load once, and leave out what takes the whole grace period")
 	fs.BoolVar(&f.post, "post", true, "send POST requests as well, a fifth of the load; to pods only if it is said")
 	fs.StringSliceVar(&f.only, "only", nil, "`rules` to judge, such as Z5,Z6, with those that they need")

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -28,6 +29,21 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
+// The contract asks for so many stops, under load and at the edge.
+const (
+	contractStops = 5
+	contractEdges = 20
+)
+
+// often is how often it is stopped; where that is less than the contract asks for, it says so.
+func often(s kittest.Spec) string {
+	text := fmt.Sprintf("stopped under load %s, at the edge %s", times(s.Stops), times(s.Edges))
+	if s.Stops < contractStops || s.Edges < contractEdges {
+		text += fmt.Sprintf(" (the contract: %d and %d; --repeat %d for as many)", contractStops, contractEdges, contractEdges)
+	}
+	return text
+}
+
 func (a *about) known() ([]string, check.Service) { return a.facts, a.service }
 
 // tell puts into words what the check goes by, before what was found out.
@@ -39,7 +55,7 @@ func (a *about) tell(s kittest.Spec, d check.Declared, health string) {
 	}
 	first := []string{
 		fmt.Sprintf("load %v requests/s on %s%s; readiness %s, liveness %s%s", s.Rate, s.Path, h2, s.ReadyPath, s.LivePath, health),
-		fmt.Sprintf("grace %v, of which preStop %v, drain %v, close %v; stopped under load %s", s.Grace, s.PreStop, s.Drain, s.Close, times(s.Stops)),
+		fmt.Sprintf("grace %v, of which preStop %v, drain %v, close %v; %s", s.Grace, s.PreStop, s.Drain, s.Close, often(s)),
 	}
 	if d.Object != "" {
 		first = append(first, fmt.Sprintf("from the manifest: %s, container %s", d.Object, d.Container))
@@ -59,10 +75,12 @@ type process struct {
 
 func (p *process) subject() string { return strings.Join(p.args, " ") }
 
-// several is how many instances run at once, and how often each kind of stop is tried, where ports can be told.
+// atOnce is how many instances run at once where ports can be told, and usually how often each kind of stop is tried there; oneByOne is how
+// often where one instance has to end before the next can start.
 const (
-	atOnce  = 6
-	usually = 5
+	atOnce   = 6
+	usually  = 5
+	oneByOne = 3
 )
 
 // target finds out what is not said, by a first run.
@@ -87,6 +105,10 @@ func (p *process) target(ctx context.Context, doing func(string)) (kittest.Targe
 	asked.Declared(declared)
 	found, err := check.Scout(ctx, *c, asked, doing)
 	p.facts = append(p.facts, found.Facts...)
+	var unsaid *check.UnsaidError
+	if errors.As(err, &unsaid) {
+		return nil, exit.With(exit.Usage, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +132,7 @@ func where(c *kittest.Command) string {
 	return ""
 }
 
-// repeat chooses how often it is stopped, so that a usual service takes no more than a minute.
+// repeat chooses how often it is stopped, so that a usual service takes no more than a minute, or two on a fixed port.
 func (p *process) repeat(s *kittest.Spec, c *kittest.Command) {
 	fixed := c.Port != 0 || c.HealthPort != 0 || c.GRPCPort != 0
 	if !fixed {
@@ -120,7 +142,10 @@ func (p *process) repeat(s *kittest.Spec, c *kittest.Command) {
 		return
 	}
 	s.Stops, s.Edges = usually, usually
-	if fixed || p.o.quick {
+	switch {
+	case p.o.quick:
 		s.Stops, s.Edges = 1, 1
+	case fixed:
+		s.Stops, s.Edges = oneByOne, oneByOne
 	}
 }

@@ -46,7 +46,7 @@ M a margin of 2 s; I = G - P - D - C - M is what remains for requests in flight.
 - The rules are judged in the order of the table. **The first MUST that failed is the first cause**: mend it first, what fails after it may be its
   consequence. What cannot be judged because of Z3 or Z1 says so: ` + "`blocked by Z1`" + `.
 - A rule that was not judged is a **skip** with its reason, and is never taken for a pass.
-- A *should* that fails costs no request, and does not change the verdict.
+- A *should* that fails costs no request, and does not change the verdict. It is the first cause only where no MUST failed.
 - A moment in time is judged with an allowance of 300 ms, and of what this machine itself was late; a stop on a machine that was much too late
   is tried again.
 
