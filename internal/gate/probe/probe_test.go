@@ -239,3 +239,14 @@ func TestWatch_GoesOnAfterARestart(t *testing.T) {
 		t.Errorf("it remembers %d bytes", len(memory))
 	}
 }
+
+// Readiness at a port of its own is not what the entry answers: then the versions themselves are all there is to judge by.
+func TestWatch_ReadinessAtAnotherPortNeedsNoEntry(t *testing.T) {
+	w := pair(t, well, well)
+	for _, side := range []*gate.Side{&w.subject.Stable, &w.subject.Candidate} {
+		side.Instances[0].Health = serve(t, side.Name, well)
+	}
+	if v := until(t, quick(spec.Probe{Timeout: 200 * time.Millisecond}), w.question(""), decided); v.Outcome != rollout.Pass {
+		t.Errorf("%+v", v)
+	}
+}
