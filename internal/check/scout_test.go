@@ -37,7 +37,7 @@ var services = map[string]func(port string){
 	},
 	// Lets nobody in.
 	"closed": func(port string) {
-		http.ListenAndServe("127.0.0.1:"+port, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", 401) }))
+		http.ListenAndServe("127.0.0.1:"+port, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", http.StatusUnauthorized) }))
 	},
 	"tls": func(port string) {
 		srv := httptest.NewUnstartedServer(http.NotFoundHandler())
