@@ -11,9 +11,6 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"gapless.dev/gapless/api/v1alpha1"
@@ -46,10 +43,7 @@ func initOfEachExample(t *testing.T) {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
 		if !slices.Contains(inGo, name) || !slices.Contains(images, name+":1.0.0") {
-			continue // its Dockerfile says what it runs, and there is no Docker here
-		}
-		if name == "worker" {
-			volume(w, "queue")
+			continue // its image is made with Docker
 		}
 		if out, err := w.Gapless(deploy.New, "-f", file, "--yes"); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, out)
@@ -57,10 +51,8 @@ func initOfEachExample(t *testing.T) {
 		}
 		deployed = append(deployed, name)
 	}
-	for _, name := range inGo {
-		if !slices.Contains(deployed, name) {
-			t.Errorf("only %v were deployed", deployed)
-		}
+	if len(deployed) < len(inGo) {
+		t.Errorf("only %v were deployed", deployed)
 	}
 	for _, name := range deployed {
 		at := types.NamespacedName{Namespace: w.Namespace, Name: name}
@@ -79,30 +71,5 @@ func initOfEachExample(t *testing.T) {
 	t.Logf("deployed unchanged: %v", deployed)
 }
 
-// inGo are the examples whose program alone makes an image. The images of the others say by themselves what they run.
-var inGo = []string{"chat", "chi", "grpc", "model", "nethttp", "worker"}
-
-// volume is a claim with a folder of this machine behind it. No app file makes one: it outlives all apps.
-func volume(w *world.World, name string) {
-	w.Helper()
-	dir := w.TempDir()
-	world.Check(w.T, os.Chmod(dir, 0o777))
-	size := corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
-	modes := []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
-	held := &corev1.PersistentVolume{
-		ObjectMeta: metav1.ObjectMeta{Name: w.Namespace + "-" + name},
-		Spec: corev1.PersistentVolumeSpec{
-			Capacity: size, AccessModes: modes, PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimRetain,
-			PersistentVolumeSource: corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: dir}},
-			ClaimRef:               &corev1.ObjectReference{Namespace: w.Namespace, Name: name},
-		},
-	}
-	world.Check(w.T, w.Create(w.Context(), held))
-	w.Cleanup(func() { _ = w.Delete(w.Root(), held) })
-	world.Check(w.T, w.Create(w.Context(), &corev1.PersistentVolumeClaim{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.Namespace},
-		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes: modes, StorageClassName: new(string), VolumeName: held.Name, Resources: corev1.VolumeResourceRequirements{Requests: size},
-		},
-	}))
-}
+// inGo are the examples whose program alone makes an image. The worker needs a volume besides, which no app file makes.
+var inGo = []string{"chat", "chi", "grpc", "model", "nethttp"}
