@@ -35,11 +35,10 @@ func (a *App) lookAtBudgets(ctx context.Context, l *look) (budgets, error) {
 	for _, list := range lists {
 		for i := range list.Items {
 			o := &list.Items[i]
-			selector, err := metav1.LabelSelectorAsSelector(o.Spec.Selector)
 			switch {
 			case metav1.IsControlledBy(o, l.rollout):
 				b.ours = o
-			case err == nil && !selector.Empty() && selector.Matches(labels.Set(l.podLabels())):
+			case Protects(o, l.podLabels()):
 				b.theirs = append(b.theirs, o)
 			}
 			seen[nameOf(o)] = true
@@ -201,4 +200,10 @@ func (a *App) createBudget(ctx context.Context, l *look) error {
 	}
 	a.wrote.note(b)
 	return nil
+}
+
+// Protects tells whether a budget counts pods with these labels. One that selects every pod of the namespace is about none in particular.
+func Protects(b *policyv1.PodDisruptionBudget, pod map[string]string) bool {
+	s, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
+	return err == nil && !s.Empty() && s.Matches(labels.Set(pod))
 }

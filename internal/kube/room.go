@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -185,8 +184,7 @@ func (r *reader) disruption(of map[string]string) string {
 	}
 	var theirs []policyv1.PodDisruptionBudget
 	for _, b := range list.Items {
-		s, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
-		if err == nil && !s.Empty() && s.Matches(labels.Set(of)) && metav1.GetControllerOf(&b) == nil {
+		if Protects(&b, of) && metav1.GetControllerOf(&b) == nil {
 			theirs = append(theirs, b)
 		}
 	}

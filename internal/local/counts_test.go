@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -64,36 +65,56 @@ func TestCounts_OutliveAnEndOfGapless(t *testing.T) {
 	}
 }
 
-func TestCounts_OfARolloutThatStandsAreWrittenDownWhileItDoes(t *testing.T) {
+// An apartHost is a Gapless in a process of its own that can be killed.
+type apartHost struct {
+	*testHost
+	process *exec.Cmd
+	state   string
+	file    app.File
+	port    int
+}
+
+// waitsApart serves an app whose canary waits for somebody, and whose stable version is up.
+func waitsApart(t *testing.T) *apartHost {
+	t.Helper()
 	dir := t.TempDir()
 	a := testApp(t, "naive", waits)
 	a.Ports[0].Public = freePort(t)
 	a.Stop.Grace = 3 * time.Second
-	file := app.File{Apps: []app.App{a}}
-	apart := hostApart(t, dir, file)
-	state := filepath.Join(dir, "state")
-	h := &testHost{t: t, c: Dial(SocketOf(state))}
+	h := &apartHost{state: filepath.Join(dir, "state"), file: app.File{Apps: []app.App{a}}, port: a.Ports[0].Public}
+	h.process = hostApart(t, dir, h.file)
+	h.testHost = &testHost{t: t, c: Dial(SocketOf(h.state))}
 	h.until("stable serves", serving("1.0.0", 2))
+	return h
+}
+
+func (h *apartHost) kill() {
+	h.t.Helper()
+	if err := h.process.Process.Kill(); err != nil {
+		h.t.Fatal(err)
+	}
+	_ = h.process.Wait()
+}
+
+func TestCounts_OfARolloutThatStandsAreWrittenDownWhileItDoes(t *testing.T) {
+	h := waitsApart(t)
 	if _, err := h.c.Deploy(t.Context(), "demo", "2.0.0"); err != nil {
 		t.Fatal(err)
 	}
 	h.until("25 % stand", awaiting)
 	for range 40 {
-		if code := status(t, fmt.Sprintf("http://127.0.0.1:%d/", a.Ports[0].Public)); code != 200 {
+		if code := status(t, fmt.Sprintf("http://127.0.0.1:%d/", h.port)); code != 200 {
 			t.Errorf("status %d", code)
 		}
 	}
 	h.until("they are written down", func(report.Report) bool {
 		var kept report.Report
-		err := read(filepath.Join(state, "apps", "demo", "revisions", "000002.json"), &kept)
+		err := read(filepath.Join(h.state, "apps", "demo", "revisions", "000002.json"), &kept)
 		return err == nil && requests(kept) == 40
 	})
-	if err := apart.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = apart.Wait()
-	h = up(t, Options{StateDir: state, File: file})
-	if r := h.until("it is looked at", func(report.Report) bool { return true }); requests(r) != 40 || r.Revision != 2 {
+	h.kill()
+	again := up(t, Options{StateDir: h.state, File: h.file})
+	if r := again.until("it is looked at", func(report.Report) bool { return true }); requests(r) != 40 || r.Revision != 2 {
 		t.Errorf("%d requests are known of 40 of revision %d: %+v", requests(r), r.Revision, r.Versions)
 	}
 }
@@ -133,19 +154,11 @@ func TestCounts_AreNotWrittenAgainWhereNothingWasCounted(t *testing.T) {
 }
 
 func TestNote_SaysHowManyRequestsWereOnTheirWayWhenGaplessDied(t *testing.T) {
-	dir := t.TempDir()
-	a := testApp(t, "naive", waits)
-	a.Ports[0].Public = freePort(t)
-	a.Stop.Grace = 3 * time.Second
-	file := app.File{Apps: []app.App{a}}
-	apart := hostApart(t, dir, file)
-	state := filepath.Join(dir, "state")
-	h := &testHost{t: t, c: Dial(SocketOf(state))}
-	h.until("stable serves", serving("1.0.0", 2))
+	h := waitsApart(t)
 	ended := make(chan error, 3)
 	for range 3 {
 		go func() {
-			res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/slow?for=5m", a.Ports[0].Public))
+			res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/slow?for=5m", h.port))
 			if err == nil {
 				res.Body.Close()
 			}
@@ -154,20 +167,16 @@ func TestNote_SaysHowManyRequestsWereOnTheirWayWhenGaplessDied(t *testing.T) {
 	}
 	h.until("three are written down", func(report.Report) bool {
 		n := 0
-		err := read(filepath.Join(state, "apps", "demo", "underway.json"), &n)
+		err := read(filepath.Join(h.state, "apps", "demo", "underway.json"), &n)
 		return err == nil && n == 3
 	})
-	if err := apart.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = apart.Wait()
+	h.kill()
 	for range 3 {
 		if <-ended == nil {
 			t.Error("a request was answered without a proxy")
 		}
 	}
-	h = up(t, Options{StateDir: state, File: file})
-	r := h.until("it is looked at", func(report.Report) bool { return true })
+	r := up(t, Options{StateDir: h.state, File: h.file}).until("it is looked at", func(report.Report) bool { return true })
 	if !slices.ContainsFunc(r.Notes, func(n string) bool {
 		return strings.Contains(n, "at its last heartbeat 3 requests were on their way through it")
 	}) {

@@ -1,15 +1,12 @@
 package proxy
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"gapless.dev/gapless/internal/app"
 	"gapless.dev/gapless/internal/rollout"
@@ -35,12 +32,7 @@ func serveTogether(t *testing.T, apps ...app.App) (p *Proxy, ask func(host, path
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Serve()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = p.Close(ctx)
-	})
+	serve(t, p)
 	for _, a := range apps {
 		for _, v := range []rollout.Version{"1", "2"} {
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -62,15 +54,11 @@ func serveTogether(t *testing.T, apps ...app.App) (p *Proxy, ask func(host, path
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer res.Body.Close()
-		b, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := bodyOf(t, res)
 		if res.StatusCode != 200 {
-			return fmt.Sprint(res.StatusCode, " ", string(b))
+			return fmt.Sprint(res.StatusCode, " ", text)
 		}
-		return string(b)
+		return text
 	}
 }
 

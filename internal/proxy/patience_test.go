@@ -37,12 +37,17 @@ func answerOf(t *testing.T, in *bufio.Reader) (*http.Response, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return res, bodyOf(t, res)
+}
+
+func bodyOf(t *testing.T, res *http.Response) string {
+	t.Helper()
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, string(b)
+	return string(b)
 }
 
 func TestPatience_ClientsWhoseBodyStillComesTakeNoPlaceInFlight(t *testing.T) {

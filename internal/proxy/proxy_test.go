@@ -28,6 +28,16 @@ type world struct {
 	http *http.Client
 }
 
+// serve serves until the test ends.
+func serve(t *testing.T, p *Proxy) {
+	p.Serve()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = p.Close(ctx)
+	})
+}
+
 func newWorld(t *testing.T, a app.App) *world {
 	t.Helper()
 	if a.Name == "" {
@@ -38,12 +48,7 @@ func newWorld(t *testing.T, a app.App) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Serve()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = p.Close(ctx)
-	})
+	serve(t, p)
 	return &world{t: t, p: p, a: p.App(a.Name), base: "http://" + p.Ports()[0].Address, http: &http.Client{Transport: &http.Transport{}}}
 }
 

@@ -3,7 +3,6 @@ package accept
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/spf13/cobra"
 
@@ -63,9 +62,7 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 		return err
 	}
 	if o.Output.JSON() {
-		enc := json.NewEncoder(sh.Out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(yes{o.App, tag, t.User(ctx)})
+		return sh.JSON(yes{o.App, tag, t.User(ctx)})
 	}
 	sh.Printf("%s: yes to %s (%s) by %s; it is taken at the next look\n", o.App, tag.Name, choose.Short(tag.Commit), t.User(ctx))
 	return nil

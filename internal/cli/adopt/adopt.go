@@ -4,7 +4,6 @@ package adopt
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -114,7 +113,7 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 	case !o.Output.JSON():
 		show(sh, p)
 	case !o.Yes: // with it the JSON is what was made
-		if err := encode(sh, p); err != nil {
+		if err := sh.JSON(p); err != nil {
 			return err
 		}
 	}
@@ -126,15 +125,9 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 		return target.ClusterFailed(err)
 	}
 	if o.Output.JSON() {
-		return encode(sh, p)
+		return sh.JSON(p)
 	}
 	return confirm(ctx, sh, cluster, r)
-}
-
-func encode(sh *shell.Shell, p Proposal) error {
-	e := json.NewEncoder(sh.Out)
-	e.SetIndent("", "  ")
-	return e.Encode(p)
 }
 
 // propose finds out all that can be known before. Nothing is written.

@@ -15,15 +15,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 
 	"gapless.dev/gapless/internal/app"
 	"gapless.dev/gapless/internal/cli/exit"
+	"gapless.dev/gapless/internal/kube"
 	"gapless.dev/gapless/internal/kube/verbs"
 	"gapless.dev/gapless/internal/rollout"
 )
@@ -132,7 +131,7 @@ func (t *taking) take() {
 		a.Image.Container = c.Name
 	}
 	t.labels()
-	t.annotations()
+	t.marks()
 	t.replicas()
 	t.disruption()
 	t.ports(c)
@@ -178,40 +177,36 @@ func (t *taking) labels() {
 	t.d.App.Labels = want
 }
 
-// annotations says which ones of the pods the file has no words for.
-func (t *taking) annotations() {
+// marks says which annotations and labels of the pods the file has no words for.
+func (t *taking) marks() {
+	t.notTaken("annotation", t.deploy.Spec.Template.Annotations, "prometheus.io/", "kubectl.kubernetes.io/", "gapless.dev/")
+	others := maps.Clone(t.deploy.Spec.Template.Labels)
+	maps.DeleteFunc(others, func(name, _ string) bool {
+		_, selected := t.deploy.Spec.Selector.MatchLabels[name]
+		return selected
+	})
+	t.notTaken("label", others, "app.kubernetes.io/", "gapless.dev/")
+}
+
+// notTaken says which of the pods' marks go, but for those of whom the file's own fields speak.
+func (t *taking) notTaken(what string, marks map[string]string, known ...string) {
 	var lost []string
-	for name := range t.deploy.Spec.Template.Annotations {
-		if strings.HasPrefix(name, "prometheus.io/") || strings.HasPrefix(name, "kubectl.kubernetes.io/") || strings.HasPrefix(name, "gapless.dev/") {
-			continue
-		}
-		lost = append(lost, name)
-	}
-	slices.Sort(lost)
-	t.notTaken("annotation", lost)
-	lost = nil
-	for name := range t.deploy.Spec.Template.Labels {
-		if _, selected := t.deploy.Spec.Selector.MatchLabels[name]; !selected && !strings.HasPrefix(name, "app.kubernetes.io/") && !strings.HasPrefix(name, "gapless.dev/") {
+	for _, name := range slices.Sorted(maps.Keys(marks)) {
+		if !slices.ContainsFunc(known, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
 			lost = append(lost, name)
 		}
 	}
-	slices.Sort(lost)
-	t.notTaken("label", lost)
-}
-
-func (t *taking) notTaken(what string, names []string) {
-	if len(names) > 0 {
-		t.open("the file cannot say the %ss of the pods %s: whatever goes by them will not find these pods once it is deployed", what, strings.Join(names, ", "))
+	if len(lost) > 0 {
+		t.open("the file cannot say the %ss of the pods %s: whatever goes by them will not find these pods once it is deployed", what, strings.Join(lost, ", "))
 	}
 }
 
 // disruption says which budgets would stand beside the file's own.
 func (t *taking) disruption() {
 	for _, b := range t.budgets {
-		if s, err := metav1.LabelSelectorAsSelector(b.Spec.Selector); err != nil || s.Empty() || !s.Matches(labels.Set(t.deploy.Spec.Template.Labels)) || b.Name == t.deploy.Name {
-			continue
+		if b.Name != t.deploy.Name && kube.Protects(&b, t.deploy.Spec.Template.Labels) {
+			t.open("PodDisruptionBudget %s selects the pods, too. Delete it once the one that this file makes stands, %s: a pod with two of them cannot be evicted", b.Name, t.deploy.Name)
 		}
-		t.open("PodDisruptionBudget %s selects the pods, too. Delete it once the one that this file makes stands, %s: a pod with two of them cannot be evicted", b.Name, t.deploy.Name)
 	}
 }
 

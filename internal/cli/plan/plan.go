@@ -3,7 +3,6 @@ package plan
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -57,9 +56,7 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 		return err
 	}
 	if o.Output.JSON() {
-		enc := json.NewEncoder(sh.Out)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(p)
+		err = sh.JSON(p)
 	} else {
 		Text(sh.Out, p, sh.Paint())
 	}

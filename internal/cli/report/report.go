@@ -3,7 +3,6 @@ package report
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -110,9 +109,7 @@ func history(ctx context.Context, sh *shell.Shell, o *Options) error {
 		return err
 	}
 	if o.Output.JSON() {
-		enc := json.NewEncoder(sh.Out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(all)
+		return sh.JSON(all)
 	}
 	List(sh.Out, o.App, all, sh.Paint())
 	return nil

@@ -4,6 +4,7 @@ package shell
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -180,6 +181,13 @@ func (s *Shell) Apps(cmd *cobra.Command, args []string, _ string) ([]cobra.Compl
 
 // Printf writes for a person. A reader that has gone away is not worth an error of its own.
 func (s *Shell) Printf(format string, args ...any) { fmt.Fprintf(s.Out, format, args...) }
+
+// JSON writes a value to standard output, indented.
+func (s *Shell) JSON(v any) error {
+	enc := json.NewEncoder(s.Out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
 
 // Warn writes a line that is not part of the output.
 func (s *Shell) Warn(format string, args ...any) { fmt.Fprintf(s.Err, format+"\n", args...) }

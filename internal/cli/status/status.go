@@ -81,9 +81,7 @@ func Run(ctx context.Context, sh *shell.Shell, o *Options) error {
 		return err
 	}
 	if o.Output.JSON() {
-		enc := json.NewEncoder(sh.Out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(all)
+		return sh.JSON(all)
 	}
 	sh.Printf("%s", Overview(all, sh.Paint(), width(sh)))
 	return nil

@@ -23,6 +23,9 @@ import (
 
 	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/internal/kube"
+	"gapless.dev/gapless/internal/traffic/gatewayapi"
+	"gapless.dev/gapless/internal/traffic/istio"
+	"gapless.dev/gapless/internal/traffic/traefik"
 )
 
 // applier is by whom the API server knows the fields that a deploy of an app file has written.
@@ -269,9 +272,7 @@ func copyVersion(from, to *unstructured.Unstructured) error {
 // kinds that an app file leads to, in the order in which they are best taken away.
 var kinds = []schema.GroupVersionKind{
 	{Group: "networking.k8s.io", Version: "v1", Kind: "Ingress"},
-	{Group: "gateway.networking.k8s.io", Version: "v1", Kind: "HTTPRoute"},
-	{Group: "traefik.io", Version: "v1alpha1", Kind: "IngressRoute"},
-	{Group: "networking.istio.io", Version: "v1", Kind: "VirtualService"},
+	gatewayapi.HTTPRouteKind, traefik.IngressRouteKind, istio.VirtualServiceKind,
 	{Group: v1alpha1.Group, Version: "v1alpha1", Kind: "Rollout"},
 	{Group: "autoscaling", Version: "v2", Kind: "HorizontalPodAutoscaler"},
 	{Group: "", Version: "v1", Kind: "Service"},

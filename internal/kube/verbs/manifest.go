@@ -15,13 +15,18 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/yaml"
+
+	"gapless.dev/gapless/internal/kube"
+	"gapless.dev/gapless/internal/traffic/gatewayapi"
+	"gapless.dev/gapless/internal/traffic/istio"
+	"gapless.dev/gapless/internal/traffic/traefik"
 )
 
 // Manifest is a Deployment with all that is about it, as its user would have written it: without what the cluster added. What may not
@@ -89,8 +94,7 @@ func (c *Cluster) about(ctx context.Context, one *unstructured.Unstructured) (fo
 		}
 	}
 	for i := range budgets.Items {
-		b := &budgets.Items[i]
-		if s, err := metav1.LabelSelectorAsSelector(b.Spec.Selector); err == nil && !s.Empty() && s.Matches(labels.Set(labelled)) {
+		if b := &budgets.Items[i]; kube.Protects(b, labelled) {
 			found = append(found, b)
 		}
 	}
@@ -120,10 +124,7 @@ func (c *Cluster) about(ctx context.Context, one *unstructured.Unstructured) (fo
 
 // routesTo finds the routes of other kinds than Ingress that lead to Services. A kind that this cluster does not know has none.
 func (c *Cluster) routesTo(ctx context.Context, services map[string]bool) (found []client.Object, unread []string, err error) {
-	for _, kind := range kinds {
-		if !slices.Contains([]string{"HTTPRoute", "IngressRoute", "VirtualService"}, kind.Kind) {
-			continue
-		}
+	for _, kind := range []schema.GroupVersionKind{gatewayapi.HTTPRouteKind, traefik.IngressRouteKind, istio.VirtualServiceKind} {
 		list := &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(kind)
 		err := c.client.List(ctx, list, client.InNamespace(c.place.Namespace))

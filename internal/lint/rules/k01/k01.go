@@ -107,7 +107,8 @@ func asking(w *lint.World, one *lint.Workload, c lint.Container) []manifest.Edit
 		return nil
 	}
 	if !http.Exists() {
-		return []manifest.Edit{handler(probe).Replace("httpGet", fmt.Sprintf("path: %s\nport: %s\n", path, port))}
+		_, handler := lint.HandlerOf(probe)
+		return []manifest.Edit{handler.Replace("httpGet", fmt.Sprintf("path: %s\nport: %s\n", path, port))}
 	}
 	var edits []manifest.Edit
 	if at := http.Get("path"); at.String() != path {
@@ -117,15 +118,6 @@ func asking(w *lint.World, one *lint.Workload, c lint.Container) []manifest.Edit
 		edits = append(edits, at.Set(port))
 	}
 	return edits
-}
-
-func handler(probe manifest.Value) manifest.Value {
-	for _, name := range lint.Handlers {
-		if h := probe.Get(name); h.Exists() {
-			return h
-		}
-	}
-	return manifest.Value{}
 }
 
 func slow(w *lint.World, one *lint.Workload, c lint.Container) (lint.Finding, bool) {

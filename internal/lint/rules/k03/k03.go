@@ -90,14 +90,12 @@ func tooShort(w *lint.World, one *lint.Workload, c lint.Container) []lint.Findin
 		f.Edits = []manifest.Edit{startup.Get("failureThreshold").Set(strconv.Itoa(tries))}
 		return []lint.Finding{f.At(startup.Get("failureThreshold"))}
 	}
-	for _, handler := range lint.Handlers {
-		if h := live.Get(handler); h.Exists() {
-			const every = 2 // seconds: a fast start is noticed soon
-			tries := ceil(want, every*time.Second)
-			f.Fix = fmt.Sprintf("add a startupProbe like the livenessProbe with periodSeconds %d and failureThreshold %d", every, tries)
-			f.Edits = []manifest.Edit{startup.SetAfter("livenessProbe", fmt.Sprintf("%s:\n  %s\nperiodSeconds: %d\nfailureThreshold: %d\n",
-				handler, strings.ReplaceAll(strings.TrimSpace(h.YAML()), "\n", "\n  "), every, tries))}
-		}
+	if name, handler := lint.HandlerOf(live); name != "" {
+		const every = 2 // seconds: a fast start is noticed soon
+		tries := ceil(want, every*time.Second)
+		f.Fix = fmt.Sprintf("add a startupProbe like the livenessProbe with periodSeconds %d and failureThreshold %d", every, tries)
+		f.Edits = []manifest.Edit{startup.SetAfter("livenessProbe", fmt.Sprintf("%s:\n  %s\nperiodSeconds: %d\nfailureThreshold: %d\n",
+			name, strings.ReplaceAll(strings.TrimSpace(handler.YAML()), "\n", "\n  "), every, tries))}
 	}
 	return []lint.Finding{f.At(startup)}
 }

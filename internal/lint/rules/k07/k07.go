@@ -55,7 +55,6 @@ func judge(c lint.Container) []lint.Finding {
 	if !shell {
 		return nil
 	}
-	_, single := lastCommand(script)
 	if execs(commands(script)) || strings.Contains(script, "trap ") {
 		return nil
 	}
@@ -64,7 +63,7 @@ func judge(c lint.Container) []lint.Finding {
 		What:     fmt.Sprintf("a shell is process 1 of container %s and stays it: the last command is not run by exec", c.Name),
 		Fix:      "begin the last command of the script with exec, or name the program in command without a shell",
 	}
-	if single {
+	if alone(script) {
 		f.Severity = lint.Warning
 		f.What = fmt.Sprintf("a shell is process 1 of container %s", c.Name)
 		f.Fix = "exec " + script
@@ -80,14 +79,12 @@ var (
 	builtins = []string{"cd", "export", "set", "source", ".", ":", "if", "while", "for", "until", "case", "eval", "wait", "read", "ulimit", "umask", "exit", "function", "time", "true", "false", "test", "echo", "printf"}
 )
 
-// lastCommand is the last command of a script, and whether it is the only one and may simply be given to exec.
-func lastCommand(script string) (last string, single bool) {
+// alone reports whether a script is one command that may simply be given to exec.
+func alone(script string) bool {
 	trimmed := strings.TrimSpace(script)
-	parts := separators.Split(strings.TrimRight(trimmed, "; \n\t"), -1)
-	last = strings.TrimSpace(parts[len(parts)-1])
-	word, _, _ := strings.Cut(last, " ")
-	single = len(parts) == 1 && script == trimmed && plain.MatchString(script) && !slices.Contains(builtins, word)
-	return last, single
+	word, _, _ := strings.Cut(trimmed, " ")
+	single := !separators.MatchString(strings.TrimRight(trimmed, "; \n\t"))
+	return single && script == trimmed && plain.MatchString(script) && !slices.Contains(builtins, word)
 }
 
 // commands are the commands of a script in their order; the words then and else stand alone.
