@@ -82,24 +82,28 @@ func (c *conns) late(addr, path string, until time.Time) error {
 	return err
 }
 
-// goAway uses the connection of HTTP/2 once more and looks for the goodbye.
-func (c *conns) goAway(path string) <-chan error {
-	result := make(chan error, 1)
+// goAway uses the connection of HTTP/2 once more, and again until the given
+// time, and keeps which answer came with the goodbye.
+func (c *conns) goAway(path string, until time.Time) <-chan []reply {
+	result := make(chan []reply, 1)
 	if c.http2 == nil {
 		result <- nil
 		return result
 	}
 	go func() {
-		gone, err := c.http2.get(path)
-		if err == nil && !gone && c.onlyH2 {
-			// A server of gRPC says it when it stops accepting.
-			gone, err = c.http2.untilGoAway(c.until)
-		}
-		if err == nil && !gone {
-			err = fmt.Errorf("no GOAWAY on a connection used after half the drain")
+		var replies []reply
+		for more := true; more; {
+			one := reply{at: time.Now()}
+			one.announced, one.err = c.http2.get(path)
+			if one.err == nil && !one.announced && c.onlyH2 {
+				// A server of gRPC says it when it stops accepting.
+				one.announced, one.err = c.http2.untilGoAway(c.until)
+			}
+			replies = append(replies, one)
+			more = one.err == nil && !one.announced && time.Now().Before(until)
 		}
 		c.http2.Close()
-		result <- err
+		result <- replies
 	}()
 	return result
 }

@@ -36,7 +36,7 @@ type episode struct {
 	unopened map[string]error
 	grpc     watchEnd
 	calls    []answer // of gRPC health
-	goAway   error    // what was wrong with the goodbye of HTTP/2; nil also where it is not spoken
+	goAway   []reply  // of HTTP/2 from half the drain on; none where it is not spoken
 	lines    []Line
 	report   []byte
 }
@@ -170,8 +170,9 @@ func (s *Session) live(ctx context.Context, e *episode) error {
 	pause(ctx, time.Until(e.stopped.Add(s.Spec.drain()/2)))
 	slow = append(slow, s.askSlowly(ctx, in.Addr(), s.Spec.Slow))
 	pause(ctx, time.Until(e.stopped.Add(s.Spec.drain()/2+300*time.Millisecond)))
-	goAway := conns.goAway(s.Spec.Path)
-	pause(ctx, time.Until(e.stopped.Add(s.Spec.drain()-100*time.Millisecond)))
+	lastMoment := e.stopped.Add(s.Spec.drain() - 100*time.Millisecond)
+	goAway := conns.goAway(s.Spec.Path, lastMoment)
+	pause(ctx, time.Until(lastMoment))
 	stopLoad()
 
 	s.doing("stop %d of %d under load: waiting for the exit", e.number, s.Spec.Stops)

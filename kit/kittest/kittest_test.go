@@ -3,6 +3,7 @@ package kittest
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -400,5 +401,33 @@ func TestParseReport_FindsItWhereverItWasSaid(t *testing.T) {
 	}
 	if _, ok := reportIn(`{"reason":"because"}`); ok {
 		t.Error("took any JSON for a report")
+	}
+}
+
+// The goodbye of HTTP/2 is judged from half the drain on, later by what this
+// machine was late, and has to come.
+func TestZ8_OverHTTP2IsJudgedAsLateAsTheMachineWas(t *testing.T) {
+	spec := Spec{Drain: 4 * time.Second}
+	stopped := time.Now()
+	e := &episode{stopped: stopped, slack: time.Second}
+	at := func(after time.Duration, announced bool) reply {
+		return reply{at: stopped.Add(after), announced: announced}
+	}
+	for _, test := range []struct {
+		name   string
+		goAway []reply
+		want   bool
+	}{
+		{"is not spoken", nil, true},
+		{"came at once", []reply{at(2300*time.Millisecond, true)}, true},
+		{"came with the second answer, within what we were late", []reply{at(2300*time.Millisecond, false), at(2500*time.Millisecond, true)}, true},
+		{"came too late", []reply{at(2300*time.Millisecond, false), at(3100*time.Millisecond, false), at(3300*time.Millisecond, true)}, false},
+		{"never came", []reply{at(2300*time.Millisecond, false)}, false},
+		{"the connection broke", []reply{{at: stopped.Add(2300 * time.Millisecond), err: io.EOF}}, false},
+	} {
+		e.goAway = test.goAway
+		if why := e.silentOverHTTP2(spec); (why == "") != test.want {
+			t.Errorf("%s: %q", test.name, why)
+		}
 	}
 }

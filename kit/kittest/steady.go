@@ -69,7 +69,7 @@ func (s *Session) refusesPost() bool {
 // reply is one answer on a connection that is used steadily.
 type reply struct {
 	at        time.Time
-	announced bool // it said Connection: close
+	announced bool // it said Connection: close, or GOAWAY came with it
 	err       error
 }
 

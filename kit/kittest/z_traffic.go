@@ -91,8 +91,8 @@ var z8Announce = Rule{
 
 func judgeAnnounce(s *Session, e *episode) Result {
 	if s.Spec.onlyGRPC() {
-		if e.goAway != nil {
-			return fail(nil, "HTTP/2: %v", e.goAway)
+		if why := e.silentOverHTTP2(s.Spec); why != "" {
+			return fail(nil, "%s", why)
 		}
 		return pass("a connection that was used in the drain got GOAWAY(NO_ERROR)")
 	}
@@ -125,12 +125,29 @@ func judgeAnnounce(s *Session, e *episode) Result {
 		return fail(nil, "none of the answers in the drain said Connection: close, nor did %d after half of it", never)
 	case told == 0:
 		return skip("not judged: no answer was seen after half the drain")
-	case e.goAway != nil:
-		return fail(nil, "HTTP/2: %v", e.goAway)
-	case s.Spec.HTTP2:
+	}
+	if why := e.silentOverHTTP2(s.Spec); why != "" {
+		return fail(nil, "%s", why)
+	}
+	if s.Spec.HTTP2 {
 		return pass("%d answers said Connection: close, the first at %s; HTTP/2 got GOAWAY(NO_ERROR)", told, e.after(first))
 	}
 	return pass("%d answers said Connection: close, the first at %s", told, e.after(first))
+}
+
+// silentOverHTTP2 is what was wrong with the goodbye of HTTP/2; empty where
+// nothing was, and where it is not spoken.
+func (e *episode) silentOverHTTP2(spec Spec) string {
+	for i, r := range e.goAway {
+		switch {
+		case r.err != nil:
+			return fmt.Sprintf("HTTP/2: %v", r.err)
+		case r.announced:
+		case i == len(e.goAway)-1, r.at.After(e.stopped.Add(spec.drain()/2 + e.slack)):
+			return fmt.Sprintf("HTTP/2: %s: no GOAWAY on a connection used after half the drain", e.after(r.at))
+		}
+	}
+	return ""
 }
 
 var z9InFlight = Rule{
