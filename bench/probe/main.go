@@ -91,6 +91,7 @@ func send(url string, rate float64, length time.Duration, m mix) error {
 		return err
 	}
 	runtime.GOMAXPROCS(1)
+	probe.KeepTime()
 	t, err := probe.New(load.Options{
 		URL: url, Rate: rate, For: length,
 		New: m.new, Post: m.post, H2: m.h2, Check: loadtest.Check,

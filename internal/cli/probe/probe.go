@@ -95,6 +95,7 @@ func run(ctx context.Context, sh *shell.Shell, f *flags, target string, set *pfl
 	// The first signal ends the schedule; from then on a signal has its usual effect.
 	context.AfterFunc(ctx, stop)
 
+	probe.KeepTime()
 	var traffic report.Traffic
 	switch {
 	case inside:
