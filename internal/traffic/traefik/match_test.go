@@ -12,6 +12,7 @@ import (
 
 	"gapless.dev/gapless/internal/rollout"
 	"gapless.dev/gapless/internal/traffic"
+	"gapless.dev/gapless/internal/traffic/traffictest"
 )
 
 func TestMatchRule_SaysHeadersAndCookies(t *testing.T) {
@@ -118,3 +119,5 @@ func TestAcknowledge_WaitsForAnAnswerAndSaysSo(t *testing.T) {
 		t.Errorf("without an API: %q", grade)
 	}
 }
+
+func FuzzCookiePattern(f *testing.F) { traffictest.FuzzCookie(f, cookiePattern) }
