@@ -28,6 +28,7 @@ var rolls = flag.Int("rolls", 0, "how often each example is rolled; default once
 // A rolled is an example, deployed by its own manifest, whose image is then set to another.
 type rolled struct {
 	example string
+	odd     string // what is odd about the service, if anything is
 	image   string // with both tags, 1.0.0 and 2.0.0
 	// command is what the Dockerfile of the example says, since an image made of a folder has no entry point. gapless is that of a sidecar.
 	command, gapless []string
@@ -50,13 +51,26 @@ func TestRolling_WrappedServicesAndKitLoseNothing(t *testing.T) {
 	rate, times := 100.0, 1
 	if os.Getenv("SOAK") != "" {
 		rate, times = 300, 20
-		all = append(all, rolled{example: "python", image: "python", command: python, post: 0.2, loses: true})
+		all = append(all,
+			rolled{example: "python", image: "python", command: python, post: 0.2, loses: true},
+			rolled{
+				example: "python", image: "python", post: 0.2, odd: "ignores SIGTERM",
+				command: slices.Concat(wrap, []string{"/bin/sh", "-c", `trap "" TERM; exec "$@"`, "sh"}, python),
+			},
+			rolled{
+				example: "python", image: "python", post: 0.2, odd: "forked by a shell that stays",
+				command: slices.Concat(wrap, []string{"/bin/sh", "-c", `"$@"; exit 0`, "sh"}, python),
+			},
+			rolled{
+				example: "node", image: "node", post: 0.2, odd: "forks four workers",
+				command: slices.Concat(wrap, []string{"node", "-e", fourWorkers}),
+			})
 	}
 	if *rolls > 0 {
 		times = *rolls
 	}
 	for _, r := range all {
-		t.Run(r.example, func(t *testing.T) {
+		t.Run(r.name(), func(t *testing.T) {
 			if os.Getenv("SOAK") == "" {
 				t.Parallel()
 			}
@@ -73,9 +87,14 @@ func TestRolling_WrappedServicesAndKitLoseNothing(t *testing.T) {
 	}
 }
 
+// fourWorkers is a program for Node, whose four workers share the example's port.
+const fourWorkers = `const c = require("node:cluster"); c.setupPrimary({exec: "/server.js", execArgv: []}); for (let i = 0; i < 4; i++) c.fork()`
+
 // name is what a table says of it.
 func (r rolled) name() string {
 	switch {
+	case r.odd != "":
+		return r.example + ", wrapped, " + r.odd
 	case r.loses:
 		return r.example + ", bare"
 	case r.gapless != nil:
