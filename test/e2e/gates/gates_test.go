@@ -10,12 +10,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"gapless.dev/gapless/api/v1alpha1"
-	"gapless.dev/gapless/internal/kube"
 	"gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
 	"gapless.dev/gapless/test/e2e/world"
 	"gapless.dev/kit/load"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 func contains(s, part string) bool { return strings.Contains(s, part) }
@@ -60,25 +58,6 @@ func state(w *world.World) rollout.State {
 		world.Check(w.T, json.Unmarshal(raw.Raw, &s))
 	}
 	return s
-}
-
-// evidence is the report of a revision.
-func evidence(w *world.World, revision int) report.Report {
-	w.Helper()
-	var found report.Report
-	w.Eventually(fmt.Sprintf("a report of revision %d", revision), 30*time.Second, func() error {
-		e, err := kube.EvidenceOf(w.Context(), w.Client, types.NamespacedName{Namespace: w.Namespace, Name: world.Demo})
-		if err != nil {
-			return err
-		}
-		r, ok := e.Of(revision)
-		if !ok || !r.Over() {
-			return fmt.Errorf("over: %v", ok)
-		}
-		found = r
-		return nil
-	})
-	return found
 }
 
 // onlyErrors checks that nothing was lost but the errors that a version answers on purpose.
@@ -145,7 +124,7 @@ func TestPrometheus_TwoPercentErrorsGoBackWithin30SecondsAndNoneArePromoted(t *t
 	}
 	onlyErrors(w, counted)
 	w.SameAs(before)
-	r := evidence(w, 2)
+	r := w.Evidence(2)
 	if len(r.Gates) != 1 || r.Gates[0].Outcome != "fail" || r.Gates[0].Numbers["candidate_bad"] < 3 {
 		t.Errorf("the report says of its gates: %+v", r.Gates)
 	}
@@ -156,7 +135,7 @@ func TestPrometheus_TwoPercentErrorsGoBackWithin30SecondsAndNoneArePromoted(t *t
 	})
 	w.NothingLost(counted)
 	w.SameAs(before)
-	if r := evidence(w, 3); len(r.Gates) != 1 || r.Gates[0].Outcome != "pass" {
+	if r := w.Evidence(3); len(r.Gates) != 1 || r.Gates[0].Outcome != "pass" {
 		t.Errorf("the report says of its gates: %+v", r.Gates)
 	}
 }

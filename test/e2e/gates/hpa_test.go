@@ -136,7 +136,7 @@ func TestHPA_ThreeToNineMidwayAndAnAbortAtHalfLosesNothing(t *testing.T) {
 	w.Available(3)
 	w.Disaggregate()
 	w.SameAs(before)
-	if by := orderedBy(evidence(w, 2)); by == "" {
+	if by := orderedBy(w.Evidence(2)); by == "" {
 		t.Error("the report does not say who took it back")
 	}
 }

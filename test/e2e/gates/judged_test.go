@@ -87,8 +87,6 @@ func TestGates_ThatDoNotAnswerAreNeverAYes(t *testing.T) {
 	hook := func(url string) v1alpha1.Gate {
 		return v1alpha1.Gate{Webhook: &v1alpha1.WebhookGate{URL: url, Timeout: seconds(1), Retries: new(int32(1)), Every: seconds(2)}}
 	}
-	hang := make(chan struct{})
-	t.Cleanup(func() { close(hang) })
 	for _, tt := range []struct {
 		name, says string
 		gate       v1alpha1.Gate
@@ -99,10 +97,8 @@ func TestGates_ThatDoNotAnswerAreNeverAYes(t *testing.T) {
 			_, _ = io.WriteString(out, `{"status":"success","data":{"resultType":"vector","result":[]}}`)
 		}))},
 		{"a webhook that hangs", "1s", hook(answers(func(_ http.ResponseWriter, r *http.Request) {
-			select {
-			case <-hang:
-			case <-r.Context().Done():
-			}
+			_, _ = io.Copy(io.Discard, r.Body) // only then it is seen that the one who asks is gone
+			<-r.Context().Done()
 		}))},
 		{"a webhook that talks nonsense", "", hook(answers(func(out http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(out, "<html>welcome</html>") }))},
 		{"a webhook that redirects", "redirect", hook(answers(func(out http.ResponseWriter, r *http.Request) {
@@ -149,7 +145,7 @@ func TestGates_OutliveTheController(t *testing.T) {
 	before := w.Theirs()
 	w.Adopt(canary(25, "40s"), with(
 		v1alpha1.Gate{Name: "probe", Probe: &v1alpha1.ProbeGate{Rate: 20}},
-		v1alpha1.Gate{Name: "hook", Webhook: &v1alpha1.WebhookGate{URL: s.URL, Every: seconds(2)}},
+		v1alpha1.Gate{Name: "hook", At: []string{"step"}, Webhook: &v1alpha1.WebhookGate{URL: s.URL, Every: seconds(2)}},
 	))
 	// measured is how many requests of the candidate are remembered, and would be counted on from.
 	measured := func() (n float64) {
@@ -174,8 +170,8 @@ func TestGates_OutliveTheController(t *testing.T) {
 	}
 	counted := w.Probing(quiet, func() {
 		w.Set("2.0.0")
-		w.Until("the step stands", func(r *v1alpha1.Rollout) bool {
-			return r.Status.Reason == rollout.ReasonStepStanding && asked.Load() > 0
+		w.Until("both gates are asked", func(r *v1alpha1.Rollout) bool {
+			return r.Status.Phase == string(rollout.Shifting) && r.Status.Weight == 25 && asked.Load() > 0
 		})
 		begun := time.Now()
 		for range 2 {
@@ -196,7 +192,7 @@ func TestGates_OutliveTheController(t *testing.T) {
 	w.NothingLost(counted)
 	w.SameAs(before)
 	gates := map[string]string{}
-	for _, g := range evidence(w, 2).Gates {
+	for _, g := range w.Evidence(2).Gates {
 		if was, twice := gates[g.Name]; twice {
 			t.Errorf("%s stands twice in the report: %s and %s", g.Name, was, g.Outcome)
 		}
