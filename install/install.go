@@ -29,9 +29,11 @@ type Options struct {
 	Watch string
 	// Image of the controller. Default: DefaultImage.
 	Image string
-	// WithoutPolicies leaves the admission policies out, for clusters that do not serve them or where one may not install them.
-	// Deployments are then kept paused at rest.
+	// WithoutPolicies leaves the admission policies out, where one may not install them. Deployments are then kept paused at rest.
 	WithoutPolicies bool
+	// OnlyValidating leaves out those that change what is written, for clusters before 1.36, which do not serve them. Deployments are then kept
+	// paused at rest.
+	OnlyValidating bool
 	// FollowSecrets are the Secrets, as NAMESPACE/NAME, that the controller may read for Rollouts that follow a repository. Default: none.
 	FollowSecrets []string
 	// Hooks has the controller take the calls of git hosts, behind a Service.
@@ -53,7 +55,10 @@ func Manifest(o Options) (string, error) {
 	}
 	names := []string{"controller/namespace.yaml", "crd/gapless.dev_rollouts.yaml"}
 	if !o.WithoutPolicies {
-		names = append(names, "policy/guard.yaml", "policy/drain-at-birth.yaml")
+		names = append(names, "policy/orders.yaml")
+		if !o.OnlyValidating {
+			names = append(names, "policy/guard.yaml", "policy/drain-at-birth.yaml")
+		}
 	}
 	if o.Watch == "" {
 		names = append(names, "controller/rights.yaml")

@@ -10,7 +10,7 @@ import (
 )
 
 func TestManifest_HoldsEverythingAndNoOpenName(t *testing.T) {
-	for _, o := range []Options{{}, {Namespace: "ops", Watch: "shop", Image: "gapless:dev"}, {WithoutPolicies: true}, {FollowSecrets: []string{"shop/git", "ops/git.v2"}, Hooks: true}} {
+	for _, o := range []Options{{}, {Namespace: "ops", Watch: "shop", Image: "gapless:dev"}, {WithoutPolicies: true}, {OnlyValidating: true}, {FollowSecrets: []string{"shop/git", "ops/git.v2"}, Hooks: true}} {
 		text, err := Manifest(o)
 		if err != nil {
 			t.Fatal(err)
@@ -31,7 +31,10 @@ func TestManifest_HoldsEverythingAndNoOpenName(t *testing.T) {
 				t.Errorf("%+v: no %s among %v", o, kind, kinds)
 			}
 		}
-		if has := slices.Contains(kinds, "MutatingAdmissionPolicy"); has == o.WithoutPolicies {
+		if has := slices.Contains(kinds, "MutatingAdmissionPolicy"); has == (o.WithoutPolicies || o.OnlyValidating) {
+			t.Errorf("%+v: policies that change what is written %v", o, has)
+		}
+		if has := slices.Contains(kinds, "ValidatingAdmissionPolicy"); has == o.WithoutPolicies {
 			t.Errorf("%+v: policies %v", o, has)
 		}
 		if has := slices.Contains(kinds, "ClusterRoleBinding"); has == (o.Watch != "") {

@@ -60,7 +60,7 @@ func Run(sh *shell.Shell, o *Options) error {
 	case "never":
 		o.WithoutPolicies = true
 	case "auto":
-		o.WithoutPolicies = !served(sh)
+		o.OnlyValidating = !served(sh)
 	default:
 		return exit.Usagef("--policies is %q: give auto, always or never", o.Policies)
 	}
@@ -85,7 +85,7 @@ func served(sh *shell.Shell) bool {
 		return true
 	case !yes:
 		place, _ := sh.Where.Cluster.Place()
-		sh.Warn("on %s: it serves no MutatingAdmissionPolicy (Kubernetes does since 1.36), so the policies are left out; --policies always prints them", place)
+		sh.Warn("on %s: it serves no MutatingAdmissionPolicy (Kubernetes does since 1.36), so the policies of that kind are left out; --policies always prints them", place)
 	}
 	return yes
 }

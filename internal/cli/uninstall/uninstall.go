@@ -164,7 +164,7 @@ func watchedBy(ctx context.Context, c client.Client, namespace string) (string, 
 func backwards(objects []*unstructured.Unstructured) []client.Object {
 	var policies, others []client.Object
 	for _, u := range slices.Backward(objects) {
-		if strings.HasPrefix(u.GetKind(), "MutatingAdmissionPolicy") {
+		if strings.Contains(u.GetKind(), "AdmissionPolicy") {
 			policies = append(policies, u)
 		} else {
 			others = append(others, u)

@@ -2,7 +2,9 @@ package kube_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -225,4 +227,58 @@ func TestUndo_ThatIsAbortedIsNotTriedAgain(t *testing.T) {
 	}
 	w.Set("1.0.0")
 	w.Until("it is held", func(r *v1alpha1.Rollout) bool { return r.Status.Phase == string(rollout.Held) })
+}
+
+// Nobody gives an order in the name of somebody else, nor one that only looks like a list of orders; and the report says who gave it.
+func TestOrders_AreByWhoeverGivesThem(t *testing.T) {
+	t.Parallel()
+	w := world.New(t)
+	w.Deploy()
+	w.Adopt(world.Canary("manual"))
+	w.Set("2.0.0")
+	w.Until("the step stands", func(r *v1alpha1.Rollout) bool { return r.Status.Reason == rollout.ReasonAwaitingPromote })
+	refused := func(what string, err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), v1alpha1.AnnotationOrders) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	w.Eventually("the policy is in force", time.Minute, func() error {
+		if err := w.OrderAs(rollout.Resume, "ann"); err == nil {
+			return errors.New("an order of somebody else is taken")
+		}
+		return nil
+	})
+	refused("another's name", w.OrderAs(rollout.Promote, "ann"))
+	write := func(orders string) error {
+		r := w.Rollout()
+		before := r.DeepCopy()
+		r.Annotations = map[string]string{v1alpha1.AnnotationOrders: orders}
+		return w.Patch(w.Context(), r, client.MergeFrom(before))
+	}
+	me := w.User()
+	const one = `{"id":9,"verb":"promote","by":%q,"at":"2026-12-01T00:00:00Z"}`
+	for what, orders := range map[string]string{
+		"a space":          `[{"id":9,"verb":"promote","by": "ann","at":"2026-12-01T00:00:00Z"}]`,
+		"a name twice":     fmt.Sprintf(`[{"id":9,"verb":"promote","by":%q,"at":"2026-12-01T00:00:00Z","By":"ann"}]`, me),
+		"one of two":       "[" + fmt.Sprintf(one, me) + "," + fmt.Sprintf(one, "ann") + "]",
+		"a name in a name": fmt.Sprintf(`[{"id":9,"verb":"promote","by":"ann\",\"by\":\"%s","at":"2026-12-01T00:00:00Z"}]`, me),
+		"not a list":       fmt.Sprintf(one, me),
+	} {
+		refused(what, write(orders))
+	}
+	if r := w.Rollout(); r.Status.Reason != rollout.ReasonAwaitingPromote {
+		t.Errorf("a refused order did something: %s", r.Status.Message)
+	}
+	w.Order(rollout.Promote)
+	w.Rests("promoted", func(r *v1alpha1.Rollout) bool { return r.Status.Revision == 2 && r.Status.Candidate == nil })
+	var by []string
+	for _, d := range w.Evidence(2).Decisions {
+		if d.By != "" {
+			by = append(by, d.By)
+		}
+	}
+	if !slices.Equal(by, []string{me}) {
+		t.Errorf("the report says by %q, and it was %s", by, me)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -15,6 +16,7 @@ import (
 
 	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/internal/kube"
+	"gapless.dev/gapless/internal/report"
 	"gapless.dev/gapless/internal/rollout"
 )
 
@@ -129,7 +131,39 @@ func (w *World) Service() *corev1.Service {
 // Order is what a person orders by a verb.
 func (w *World) Order(v rollout.Verb) {
 	w.Helper()
-	Check(w.T, kube.Give(w.Context(), w.Client, types.NamespacedName{Namespace: w.Namespace, Name: Demo}, v, "a story"))
+	Check(w.T, w.OrderAs(v, w.User()))
+}
+
+// OrderAs orders under a name, which may be somebody else's.
+func (w *World) OrderAs(v rollout.Verb, by string) error {
+	return kube.Give(w.Context(), w.Client, types.NamespacedName{Namespace: w.Namespace, Name: Demo}, v, by)
+}
+
+// Evidence is the report of a revision that is over.
+func (w *World) Evidence(revision int) report.Report {
+	w.Helper()
+	var found report.Report
+	w.Eventually(fmt.Sprintf("a report of revision %d", revision), 30*time.Second, func() error {
+		e, err := kube.EvidenceOf(w.Context(), w.Client, types.NamespacedName{Namespace: w.Namespace, Name: Demo})
+		if err != nil {
+			return err
+		}
+		r, ok := e.Of(revision)
+		if !ok || !r.Over() {
+			return fmt.Errorf("over: %v", ok)
+		}
+		found = r
+		return nil
+	})
+	return found
+}
+
+// User is who the stories are for the cluster.
+func (w *World) User() string {
+	w.Helper()
+	review := &authenticationv1.SelfSubjectReview{}
+	Check(w.T, w.Create(w.Context(), review))
+	return review.Status.UserInfo.Username
 }
 
 func (w *World) PodNames() []string {
