@@ -2,6 +2,7 @@ package kube
 
 import (
 	"fmt"
+	"slices"
 
 	"gapless.dev/gapless/internal/rollout"
 )
@@ -12,7 +13,7 @@ func decide(plan rollout.Plan, state rollout.State, seen rollout.Snapshot) rollo
 		return rollout.Decide(plan, state, seen)
 	}
 	n := &observed{plan: plan, seen: seen, s: state}
-	n.s.LookedAt, n.s.Replicas, n.s.Rejected = seen.Now, seen.Replicas, ""
+	n.s.LookedAt, n.s.Replicas = seen.Now, seen.Replicas
 	n.s.Route, n.s.ConvergedAt = seen.Route, seen.Now
 	if seen.Route.Open && state.Route.Open {
 		n.s.Route, n.s.ConvergedAt = state.Route, state.ConvergedAt // shares change all the time and are not worth a write
@@ -58,6 +59,9 @@ func (n *observed) follow() {
 	case !rollout.Active(n.s.Phase) && w == n.s.Stable:
 		n.rest()
 		return
+	case !rollout.Active(n.s.Phase) && w == n.s.Rejected:
+		// It is not held here, so that Kubernetes has begun it: it goes back at once, and why is what it was refused for.
+		n.s.Candidate, n.s.Phase, n.s.PhaseAt = w, rollout.Aborting, n.seen.Now
 	case !rollout.Active(n.s.Phase), w != n.s.Candidate && w != n.s.Stable:
 		n.begin(w)
 	case w == n.s.Stable && n.s.Phase != rollout.Aborting:
@@ -91,13 +95,16 @@ func (n *observed) rest() {
 
 func (n *observed) begin(v rollout.Version) {
 	n.s.Revision++
-	n.s.Candidate, n.s.Phase, n.s.Aborted = v, rollout.Shifting, nil
+	n.s.Candidate, n.s.Phase, n.s.Aborted, n.s.Rejected = v, rollout.Shifting, nil, ""
 	n.s.PhaseAt, n.s.ProgressAt, n.s.Most = n.seen.Now, n.seen.Now, 0
 }
 
 func (n *observed) back(refused bool, reason, message string) {
 	n.s.Aborted = &rollout.Setback{Version: n.s.Candidate, Reason: reason, Message: message, At: n.seen.Now, Refused: refused}
 	n.s.Phase, n.s.PhaseAt = rollout.Aborting, n.seen.Now
+	if refused {
+		n.s.Rejected = n.s.Candidate
+	}
 }
 
 func (n *observed) forward() {
@@ -163,10 +170,27 @@ func (n *observed) take(o rollout.Order) (string, bool) {
 	case o.Verb == rollout.Undo && n.s.Previous != "":
 		n.actions = append(n.actions, rollout.Action{Kind: rollout.WriteBack, Version: n.s.Previous, Over: n.s.Stable})
 		return fmt.Sprintf("back from %s to %s", n.s.Stable, n.s.Previous), true
+	case o.Verb == rollout.Retry:
+		return n.retry()
 	case o.Verb == rollout.Abort, o.Verb == rollout.Undo:
 		return "no rollout is on its way", false
 	}
 	return fmt.Sprintf("%s has no meaning while Kubernetes itself rolls; choose blueGreen or canary", o.Verb), false
+}
+
+// retry has the refused version's template written again.
+func (n *observed) retry() (string, bool) {
+	again := n.s.Rejected
+	switch {
+	case rollout.Active(n.s.Phase) || again == "":
+		return "no version was refused", false
+	case slices.Contains(n.seen.Forgotten, again):
+		return fmt.Sprintf("nothing is left of %s: write another template", again), false
+	case n.seen.Wanted == n.s.Stable:
+		n.actions = append(n.actions, rollout.Action{Kind: rollout.WriteBack, Version: again, Over: n.s.Stable})
+	}
+	n.s.Rejected = ""
+	return fmt.Sprintf("%s is tried again", again), true
 }
 
 func (n *observed) say(reason, format string, args ...any) {

@@ -167,6 +167,24 @@ func TestDecide_LooksOnWhereKubernetesRolls(t *testing.T) {
 	if d = look(d.State, "v1", three, none); d.State.Phase != rollout.Idle || d.State.Stable != "v1" || d.State.Aborted == nil {
 		t.Errorf("back: %+v", d.State)
 	}
+	back := d.State
+	if d = look(back, "v2", three, half); d.State.Phase != rollout.Aborting || d.State.Revision != back.Revision || cmp.Diff(want, d.Actions) != "" {
+		t.Errorf("the refused version is written again: %+v %v", d.State, d.Actions)
+	}
+	if d = look(d.State, "v1", three, none); d.State.Phase != rollout.Idle || d.State.Aborted == nil || d.State.Rejected != "v2" {
+		t.Errorf("back once more: %+v", d.State)
+	}
+	d = look(back, "v1", three, none, rollout.Order{ID: 8, Verb: rollout.Retry, By: "you"})
+	again := []rollout.Action{{Kind: rollout.WriteBack, Version: "v2", Over: "v1"}}
+	if diff := cmp.Diff(again, d.Actions); diff != "" || !d.Answers[0].Obeyed {
+		t.Errorf("tried again: %+v\n%s", d.Answers, diff)
+	}
+	if d = look(d.State, "v2", half, half); d.State.Phase != rollout.Shifting || len(d.Actions) > 0 {
+		t.Errorf("the second try: %+v %v", d.State, d.Actions)
+	}
+	if d = look(midway, "v2", half, half, rollout.Order{ID: 8, Verb: rollout.Retry, By: "you"}); d.Answers[0].Obeyed {
+		t.Errorf("nothing was refused: %+v", d.Answers)
+	}
 	now = now.Add(time.Hour)
 	if d = look(midway, "v2", half, half); d.State.Aborted == nil || d.State.Aborted.Reason != rollout.ReasonDeadlineExceeded {
 		t.Errorf("out of time: %+v", d.State)
