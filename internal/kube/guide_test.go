@@ -68,6 +68,7 @@ func TestExamples_TheirRolloutsAreWhole(t *testing.T) {
 	if err != nil || len(files) < 4 {
 		t.Fatal(files, err)
 	}
+	files = append(files, "../../examples/gates/rollout.yaml")
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
