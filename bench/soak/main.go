@@ -56,8 +56,9 @@ func soak(ctx context.Context) error {
 	runs := flag.Int("runs", 20, "runs of each strategy and service")
 	rate := flag.Int("rate", 300, "requests a second")
 	schedules := flag.Int("schedules", 2_000_000, "schedules of the engine's simulator; 0 skips it")
+	pairs := flag.Int("pairs", 10_000, "pairs of versions of each kind that are compared; 0 skips it")
 	fuzz := flag.Duration("fuzz", 10*time.Minute, "how long each fuzz test looks for what falls; 0 skips them")
-	only := flag.String("only", "demo,wrapped,contract,fuzz,engine", "the `parts` to run, with commas")
+	only := flag.String("only", "demo,wrapped,contract,gates,fuzz,engine", "the `parts` to run, with commas")
 	name := flag.String("name", "", "what the table is called besides its date")
 	parallel := flag.Int("parallel", 1, "kinds of wrapped services that are stopped side by side; each has its own load")
 	before := flag.String("before", "", "`command` to put before each demo, such as one that waits for its turn on a machine that others measure on")
@@ -83,12 +84,14 @@ func soak(ctx context.Context) error {
 			err = wrapped(ctx, &out, *runs, *parallel, first)
 		case "contract":
 			err = contract(ctx, &out, first)
+		case "gates":
+			err = compared(ctx, &out, *pairs)
 		case "fuzz":
 			err = fuzzed(ctx, &out, *fuzz)
 		case "engine":
 			err = simulate(ctx, &out, *schedules)
 		default:
-			return fmt.Errorf("-only %s: there is no part %q; give some of demo, wrapped, contract, fuzz and engine", *only, part)
+			return fmt.Errorf("-only %s: there is no part %q; give some of demo, wrapped, contract, gates, fuzz and engine", *only, part)
 		}
 		failed = errors.Join(failed, err)
 	}
@@ -195,6 +198,19 @@ func classes(losses map[string]int) string {
 	}
 	slices.Sort(parts)
 	return strings.Join(parts, ", ")
+}
+
+// compared adds how often healthy pairs of versions were called worse, and how soon worse ones were found.
+func compared(ctx context.Context, out *strings.Builder, pairs int) error {
+	if pairs == 0 {
+		return nil
+	}
+	fmt.Fprintf(os.Stderr, "%s %d pairs of each kind are compared\n", time.Now().Format(time.TimeOnly), pairs)
+	cmd := exec.CommandContext(ctx, "go", "run", "./bench/gates", "-pairs", strconv.Itoa(pairs))
+	cmd.Stderr = os.Stderr
+	said, err := cmd.Output()
+	fmt.Fprintf(out, "\n# Versions compared\n\n%s", said)
+	return err
 }
 
 // simulate has the engine go through as many schedules as asked.

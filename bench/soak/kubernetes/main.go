@@ -79,7 +79,7 @@ func soak(ctx context.Context) error {
 	flag.Parse()
 	stories := flag.Args()
 	if len(stories) == 0 {
-		stories = []string{"habits", "kube", "slow"}
+		stories = []string{"follow", "gates", "habits", "homework", "kube", "scenes", "slow"}
 	}
 
 	var failed error
