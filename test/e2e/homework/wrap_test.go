@@ -52,7 +52,7 @@ func TestRolling_WrappedServicesAndKitLoseNothing(t *testing.T) {
 	if os.Getenv("SOAK") != "" {
 		rate, times = 300, 20
 		all = append(all,
-			rolled{example: "python", image: "python", command: python, post: 0.2, loses: true},
+			rolled{example: "python", image: "python", command: []string{"python3", "-c", mortal}, post: 0.2, loses: true},
 			rolled{
 				example: "python", image: "python", post: 0.2, odd: "ignores SIGTERM",
 				command: slices.Concat(wrap, []string{"/bin/sh", "-c", `trap "" TERM; exec "$@"`, "sh"}, python),
@@ -86,6 +86,10 @@ func TestRolling_WrappedServicesAndKitLoseNothing(t *testing.T) {
 		})
 	}
 }
+
+// mortal is the example in Python, which dies of SIGTERM as programs do outside of containers. As the first process of one the kernel keeps
+// the signal from it: it would serve on until the grace period is over.
+const mortal = `import os, runpy, signal; signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); runpy.run_path("/server.py", run_name="__main__")`
 
 // fourWorkers is a program for Node, whose four workers share the example's port.
 const fourWorkers = `const c = require("node:cluster"); c.setupPrimary({exec: "/server.js", execArgv: []}); for (let i = 0; i < 4; i++) c.fork()`
