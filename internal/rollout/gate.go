@@ -36,7 +36,7 @@ type Gate struct {
 	Deadline time.Duration `json:"deadline,omitempty"`
 	// Hold has an inconclusive gate wait for a person, who promotes or aborts. Otherwise it turns the passage back.
 	Hold bool `json:"hold,omitempty"`
-	// DryRun gates are asked and reported, and change nothing.
+	// DryRun gates are asked and reported, and change nothing but that the passage hears them out, for 10 s at most.
 	DryRun bool `json:"dryRun,omitempty"`
 }
 
@@ -113,11 +113,22 @@ func (l *look) asks(m Moment) bool {
 		return false
 	}
 	asked := l.plan.GatesAt(m)
-	if m == DuringStep {
-		return len(asked) > 0
+	if m == AfterPromotion { // the old version is not kept for what only reports
+		return slices.ContainsFunc(asked, func(g Gate) bool { return !g.DryRun })
 	}
-	// A step has its pause to look at what only reports. Nothing is kept waiting for that alone.
-	return slices.ContainsFunc(asked, func(g Gate) bool { return !g.DryRun })
+	return len(asked) > 0
+}
+
+// hearing is how long a passage waits for what gates only report.
+const hearing = 10 * time.Second
+
+// hears tells whether gates that only report have not decided yet, and are heard still. A step has its pause for that.
+func (l *look) hears(m Moment, asked []Gate) bool {
+	undecided := func(g Gate) bool {
+		v := l.s.Gates[g.Name].Outcome
+		return g.DryRun && (v == "" || v == Wait)
+	}
+	return m != DuringStep && slices.ContainsFunc(asked, undecided) && !l.reached(l.s.Asked.Since.Add(hearing))
 }
 
 // ask puts the question of a moment, or looks at the answers. alone tells that the passage waits for nothing but them.
@@ -133,9 +144,11 @@ func (l *look) ask(m Moment, alone bool) gates {
 		q.From = l.seen.Now
 	}
 	switch {
-	case q.Waived != nil || len(l.undecided(asked)) == 0:
+	case q.Waived != nil || len(l.undecided(asked)) == 0 && !l.hears(m, asked):
 		l.past(m)
 		return open
+	case len(l.undecided(asked)) == 0:
+		l.say(ReasonGateWaiting, "%s waits for what gates only report, for %s at most", l.s.Candidate, hearing)
 	case alone && l.gaveUp(asked):
 		return failed
 	}

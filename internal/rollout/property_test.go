@@ -323,7 +323,7 @@ func TestI4_StableIsNotScaledBelowWhatIsAskedForWhileItIsSentTraffic(t *testing.
 func TestI6_AnAbortBringsCapacityBeforeTraffic(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, s, seen, d := decided(t)
-		if d.State.Phase != Aborting || seen.Replicas == 0 || seen.Versions["2"].Serving == 0 || p.Strategy == Recreate || s.Route.Open {
+		if d.State.Phase != Aborting || d.State.Candidate != "2" || seen.Replicas == 0 || seen.Versions["2"].Serving == 0 || p.Strategy == Recreate || s.Route.Open {
 			return
 		}
 		stable, was := d.State.Route.Weights["1"], s.Route.Weights["1"]
@@ -394,14 +394,20 @@ func TestGates_OneThatFailsTurnsBackInTheSameLook(t *testing.T) {
 	})
 }
 
+// Once they were heard out, or had their time for it, everything goes on as if nobody had been asked.
 func TestGates_ThatOnlyReportChangeNothingButTheQuestion(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, s, seen := anyPlan().Draw(t, "plan"), anyState().Draw(t, "state"), anySnapshot().Draw(t, "seen")
+		m := rapid.SampledFrom(Moments).Draw(t, "moment")
 		for i := range p.Gates {
-			p.Gates[i].DryRun = true
+			p.Gates[i].DryRun, p.Gates[i].At = true, []Moment{m}
 		}
-		s.Asked, s.Gates = nil, nil
+		s.Asked, s.Gates, p.Deadline = nil, nil, 0 // the time of a deadline begins when they were heard
 		reporting := Decide(p, s, seen)
+		if q := reporting.State.Asked; q != nil && m != DuringStep {
+			q.Since = seen.Now.Add(-hearing)
+			reporting = Decide(p, reporting.State, seen)
+		}
 		p.Gates = nil
 		without := Decide(p, s, seen)
 		if diff := cmp.Diff(without.Actions, reporting.Actions); diff != "" {
