@@ -123,7 +123,11 @@ func blocker(rule Rule, failed map[string]bool) map[string]bool {
 
 func (s *Session) judge(ctx context.Context, rule Rule, failed map[string]bool) Result {
 	began := time.Now()
-	result := s.outcome(ctx, rule, failed)
+	last := &lastUsed{}
+	result := s.outcome(context.WithValue(ctx, lastUsedKey{}, last), rule, failed)
+	if result.Status == Fail && len(result.Evidence) == 0 {
+		result.Evidence = few(last.words())
+	}
 	if result.Status == Fail && ctx.Err() != nil {
 		result = skip("not judged: it was cancelled")
 	}

@@ -135,7 +135,14 @@ func TestJudge_NamesTheFirstCause(t *testing.T) {
 				failed = append(failed, r.ID)
 				t.Logf("%s: %s: %s\n  %s", f.Name, r.ID, r.Why, strings.Join(r.Evidence, "\n  "))
 			}
+			if r.ID == f.Rule && len(r.Evidence) == 0 {
+				complain("%s failed without evidence: %s", r.ID, r.Why)
+			}
 			blocked := strings.HasPrefix(r.Why, "blocked by ")
+			rule := Rules()[slices.IndexFunc(Rules(), func(rule Rule) bool { return rule.ID == r.ID })]
+			if slices.Contains(rule.Needs, f.Rule) && !blocked {
+				complain("%s needs %s, and is not blocked: %s %q", r.ID, f.Rule, r.Status, r.Why)
+			}
 			if r.ID == "Z9" && blocked != (f.Rule == "Z1" || f.Rule == "Z3") {
 				complain("Z9: %s %q", r.Status, r.Why)
 			}

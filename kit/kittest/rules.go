@@ -87,6 +87,9 @@ func alike(judge func(*Session, *episode) Result) func(context.Context, *Session
 				first = one
 			}
 			if one.Status == Fail {
+				if len(one.Evidence) == 0 {
+					one = told(e, one)
+				}
 				if len(stops) > 1 {
 					one.Why += fmt.Sprintf(" (in stop %d of %d)", e.number, len(stops))
 				}

@@ -64,10 +64,42 @@ func (s *Session) use(ctx context.Context, env []string, f func(context.Context,
 		return fmt.Errorf("start: %w", err)
 	}
 	defer in.Kill()
+	if last, ok := ctx.Value(lastUsedKey{}).(*lastUsed); ok {
+		last.set(in)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, in.Kill)()
 	return f(ctx, in)
+}
+
+// lastUsed is the instance that a rule used last. What it said is evidence
+// where a rule fails and has no other.
+type lastUsed struct {
+	mu sync.Mutex
+	in Instance
+}
+
+type lastUsedKey struct{}
+
+func (l *lastUsed) set(in Instance) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.in = in
+}
+
+// words are the last lines that it wrote.
+func (l *lastUsed) words() (words []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.in == nil {
+		return nil
+	}
+	lines := l.in.Lines()
+	for _, line := range lines[max(0, len(lines)-4):] {
+		words = append(words, "it said: "+line.Text)
+	}
+	return words
 }
 
 // useReady is use, with an instance whose readiness has said 2xx.

@@ -53,6 +53,7 @@ func TestRolling_WrappedServicesAndKitLoseNothing(t *testing.T) {
 		rate, times = 300, 20
 		all = append(all,
 			rolled{example: "python", image: "python", command: []string{"python3", "-c", mortal}, post: 0.2, loses: true},
+			rolled{example: "python", image: "python", post: 0.2, odd: "closes everything at once", command: slices.Concat(wrap, []string{"python3", "-c", mortal})},
 			rolled{
 				example: "python", image: "python", post: 0.2, odd: "ignores SIGTERM",
 				command: slices.Concat(wrap, []string{"/bin/sh", "-c", `trap "" TERM; exec "$@"`, "sh"}, python),

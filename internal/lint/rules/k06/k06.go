@@ -2,6 +2,7 @@
 package k06
 
 import (
+	"slices"
 	"strings"
 
 	"gapless.dev/gapless/internal/lint"
@@ -29,10 +30,11 @@ func check(w *lint.World) []lint.Finding {
 		constraints := one.Pod.Get("topologySpreadConstraints")
 		spread, astray := false, manifest.Value{}
 		for _, c := range constraints.Items() {
-			if lint.Selects(c.Get("labelSelector"), one.Labels()) {
-				spread = true
-			} else {
+			switch {
+			case !lint.Selects(c.Get("labelSelector"), one.Labels()):
 				astray = c
+			case !slices.Contains(common, c.Get("topologyKey").String()):
+				spread = true
 			}
 		}
 		switch {
@@ -50,20 +52,19 @@ func check(w *lint.World) []lint.Finding {
 	return all
 }
 
+// common are labels that nodes which fail by themselves have in common: to spread over these spreads nothing.
+var common = []string{"kubernetes.io/arch", "kubernetes.io/os", "node.kubernetes.io/instance-type", "beta.kubernetes.io/arch", "beta.kubernetes.io/os", "beta.kubernetes.io/instance-type"}
+
 // apart reports whether an anti-affinity keeps the pods away from each other.
 func apart(one *lint.Workload) bool {
+	parts := func(term manifest.Value) bool {
+		return lint.Selects(term.Get("labelSelector"), one.Labels()) && !slices.Contains(common, term.Get("topologyKey").String())
+	}
 	anti := one.Pod.Get("affinity", "podAntiAffinity")
-	for _, term := range anti.Get("requiredDuringSchedulingIgnoredDuringExecution").Items() {
-		if lint.Selects(term.Get("labelSelector"), one.Labels()) {
-			return true
-		}
-	}
-	for _, term := range anti.Get("preferredDuringSchedulingIgnoredDuringExecution").Items() {
-		if lint.Selects(term.Get("podAffinityTerm", "labelSelector"), one.Labels()) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(anti.Get("requiredDuringSchedulingIgnoredDuringExecution").Items(), parts) ||
+		slices.ContainsFunc(anti.Get("preferredDuringSchedulingIgnoredDuringExecution").Items(), func(weighed manifest.Value) bool {
+			return parts(weighed.Get("podAffinityTerm"))
+		})
 }
 
 func missing(one *lint.Workload) lint.Finding {

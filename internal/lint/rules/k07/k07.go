@@ -55,7 +55,7 @@ func judge(c lint.Container) []lint.Finding {
 	if !shell {
 		return nil
 	}
-	if execs(commands(script)) || strings.Contains(script, "trap ") {
+	if execs(commands(script)) || heard.MatchString(script) {
 		return nil
 	}
 	f := lint.Finding{
@@ -73,6 +73,9 @@ func judge(c lint.Container) []lint.Finding {
 }
 
 var (
+	// heard is a trap that does something at SIGTERM; '' has it ignored, - brings the default back, which process 1 does not have, and EXIT
+	// comes too late for that.
+	heard      = regexp.MustCompile(`\btrap\s+(?:--\s+)?(?:'[^']+'|"[^"]+"|[\w.-]*\w[\w.-]*)\s+(?:\w+\s+)*(?:SIG)?(?:TERM|15)\b`)
 	separators = regexp.MustCompile(`\n|;|&&|\|\|`)
 	// plain is one command without assignments, redirections of descriptors, pipes or anything else that exec would change.
 	plain    = regexp.MustCompile(`^[\w./-]+(?:\s+[^;&|\n<>()` + "`" + `]+)?$`)
