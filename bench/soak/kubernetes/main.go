@@ -51,6 +51,7 @@ type sum struct {
 // loads are how the requests of a table are made.
 var loads = map[string]string{
 	"kubernetes": "300 requests a second; prepared: half on new connections; naive: all on new ones; 30 % POST",
+	"gates":      "100 to 300 requests a second, new connections; nothing may be lost but the errors that a candidate answers on purpose",
 	"homework":   "300 requests a second, half on new connections; a fifth POST, but to nginx",
 	"routers":    "300 requests a second through the router, half on new connections and half on kept-alive ones; 30 % POST; each attempted once",
 }

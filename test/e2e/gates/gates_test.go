@@ -3,11 +3,14 @@ package gates_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"gapless.dev/gapless/api/v1alpha1"
 	"gapless.dev/gapless/internal/report"
@@ -92,6 +95,27 @@ func aborted(w *world.World, revision int) rollout.Setback {
 	return *state(w).Aborted
 }
 
+// said checks that an event of the Rollout gives the reason.
+func said(w *world.World, reason string) {
+	w.Helper()
+	w.Eventually("an event says "+reason, 30*time.Second, func() error {
+		var events eventsv1.EventList
+		if err := w.List(w.Context(), &events, client.InNamespace(w.Namespace)); err != nil {
+			return err
+		}
+		var reasons []string
+		for _, e := range events.Items {
+			if e.Regarding.Kind == "Rollout" {
+				reasons = append(reasons, e.Reason)
+			}
+		}
+		if !slices.Contains(reasons, reason) {
+			return fmt.Errorf("there are %v", reasons)
+		}
+		return nil
+	})
+}
+
 func promoted(w *world.World, revision int) {
 	w.Helper()
 	w.Rests(fmt.Sprintf("revision %d is stable", revision), func(r *v1alpha1.Rollout) bool {
@@ -119,9 +143,11 @@ func TestPrometheus_TwoPercentErrorsGoBackWithin30SecondsAndNoneArePromoted(t *t
 	})
 	took := back.At.Sub(firstAnswer(w, counted, "2.0.0"))
 	t.Logf("taken back %s after its first answer: %s", took.Round(time.Millisecond), back.Message)
-	if n := counted.Versions["2.0.0"]; n > 900 || back.Reason != rollout.ReasonGateFailed {
+	if n := counted.Versions["2.0.0"]; n > 900 || took > 30*time.Second || back.Reason != rollout.ReasonGateFailed {
 		t.Errorf("it took %s and %d requests: %s: %s", took, n, back.Reason, back.Message)
 	}
+	w.Row("gates", "canary", "2 % errors at 10 %", "prometheus", "taken back", counted, "after "+took.Round(time.Second).String())
+	said(w, rollout.ReasonGateFailed)
 	onlyErrors(w, counted)
 	w.SameAs(before)
 	r := w.Evidence(2)
@@ -134,6 +160,7 @@ func TestPrometheus_TwoPercentErrorsGoBackWithin30SecondsAndNoneArePromoted(t *t
 		promoted(w, 3)
 	})
 	w.NothingLost(counted)
+	w.Row("gates", "canary", "no errors", "prometheus", "promoted", counted)
 	w.SameAs(before)
 	if r := w.Evidence(3); len(r.Gates) != 1 || r.Gates[0].Outcome != "pass" {
 		t.Errorf("the report says of its gates: %+v", r.Gates)

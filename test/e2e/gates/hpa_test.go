@@ -132,12 +132,13 @@ func TestHPA_ThreeToNineMidwayAndAnAbortAtHalfLosesNothing(t *testing.T) {
 		}
 	})
 	w.NothingLost(quiet)
+	w.Row("gates", "canary", "autoscaled 3 to 9", "", "taken back at half", quiet)
 	m.requests.Store(300)
 	w.Available(3)
 	w.Disaggregate()
 	w.SameAs(before)
-	if by := orderedBy(w.Evidence(2)); by == "" {
-		t.Error("the report does not say who took it back")
+	if by := orderedBy(w.Evidence(2)); by != w.User() {
+		t.Errorf("the report says that %q took it back, and it was %s", by, w.User())
 	}
 }
 

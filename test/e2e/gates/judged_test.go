@@ -60,7 +60,9 @@ func TestProbe_CatchesWhatIsSlowLateOrFailsOnlyWhenWrittenTo(t *testing.T) {
 				fails(w, tt.candidate)
 				back = aborted(w, 2)
 			})
-			t.Logf("taken back %s after its first answer: %s", back.At.Sub(firstAnswer(w, counted, "2.0.0")).Round(time.Second), back.Message)
+			took := back.At.Sub(firstAnswer(w, counted, "2.0.0")).Round(time.Second)
+			t.Logf("taken back %s after its first answer: %s", took, back.Message)
+			w.Row("gates", "canary", tt.name, "probe", "taken back", counted, "after "+took.String())
 			if back.Reason != rollout.ReasonGateFailed || !strings.Contains(back.Message, tt.says) {
 				t.Errorf("%s: %s", back.Reason, back.Message)
 			}
@@ -100,7 +102,7 @@ func TestGates_ThatDoNotAnswerAreNeverAYes(t *testing.T) {
 			_, _ = io.Copy(io.Discard, r.Body) // only then it is seen that the one who asks is gone
 			<-r.Context().Done()
 		}))},
-		{"a webhook that talks nonsense", "", hook(answers(func(out http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(out, "<html>welcome</html>") }))},
+		{"a webhook that talks nonsense", "the answer is not", hook(answers(func(out http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(out, "<html>welcome</html>") }))},
 		{"a webhook that redirects", "redirect", hook(answers(func(out http.ResponseWriter, r *http.Request) {
 			http.Redirect(out, r, "http://example.org/", http.StatusFound)
 		}))},
@@ -118,10 +120,11 @@ func TestGates_ThatDoNotAnswerAreNeverAYes(t *testing.T) {
 				back = aborted(w, 2)
 			})
 			t.Log(back.Message)
-			if back.Reason != rollout.ReasonGateInconclusive && back.Reason != rollout.ReasonGateFailed || !strings.Contains(back.Message, tt.says) {
+			if back.Reason != rollout.ReasonGateInconclusive || !strings.Contains(back.Message, tt.says) {
 				t.Errorf("%s: %s", back.Reason, back.Message)
 			}
 			w.NothingLost(counted)
+			w.Row("gates", "canary", tt.name, "prometheus or webhook", "inconclusive, taken back", counted)
 			w.SameAs(before)
 		})
 	}
@@ -190,6 +193,7 @@ func TestGates_OutliveTheController(t *testing.T) {
 		promoted(w, 2)
 	})
 	w.NothingLost(counted)
+	w.Row("gates", "canary", "probe and webhook", "the controller is stopped twice", "promoted", counted)
 	w.SameAs(before)
 	gates := map[string]string{}
 	for _, g := range w.Evidence(2).Gates {
