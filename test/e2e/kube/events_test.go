@@ -140,6 +140,7 @@ func (j *journey) loses(v *v1alpha1.VersionStatus) string {
 	}
 	for _, p := range j.podsOf(v.Hash) {
 		if p.DeletionTimestamp == nil {
+			j.Logf("%s is deleted; it drains: %v", p.Name, p.Spec.Containers[0].Lifecycle != nil)
 			world.Check(j.T, client.IgnoreNotFound(j.Delete(j.Context(), &p)))
 			return j.goesOn()
 		}

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -10,7 +11,10 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -72,6 +76,38 @@ func (w *World) Adopt(s *v1alpha1.Strategy, change ...func(*v1alpha1.Rollout)) {
 	}
 	Check(w.T, w.Create(w.Context(), r))
 	w.Rests("adopted", func(r *v1alpha1.Rollout) bool { return r.Status.Adopted != nil })
+	w.drainsAtBirth()
+}
+
+// drainsAtBirth waits until the API server has heard of the Rollout: a pod that is born in the first moment has no drain, and whoever deletes
+// it loses what it was sent (decision 0020). Where the policy does not stand, or the template has a preStop, there is nothing to wait for.
+func (w *World) drainsAtBirth() {
+	w.Helper()
+	binding := &unstructured.Unstructured{}
+	binding.SetGroupVersionKind(schema.GroupVersionKind{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingAdmissionPolicyBinding"})
+	err := w.Get(w.Context(), types.NamespacedName{Name: "gapless-drain-at-birth"}, binding)
+	d := w.Deployment()
+	app := d.Spec.Template.Spec.Containers[0]
+	if apierrors.IsNotFound(err) || app.Lifecycle != nil || w.Rollout().Status.Adopted.DrainSeconds == 0 {
+		return
+	}
+	Check(w.T, err)
+	w.Eventually("pods are born with a drain", time.Minute, func() error {
+		p := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: w.Namespace, GenerateName: Demo + "-", Labels: d.Spec.Template.Labels,
+				OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: Demo + "-none", UID: "none"}},
+			},
+			Spec: *d.Spec.Template.Spec.DeepCopy(),
+		}
+		if err := w.Create(w.Context(), p, client.DryRunAll); err != nil {
+			return err
+		}
+		if l := p.Spec.Containers[0].Lifecycle; l == nil || l.PreStop == nil {
+			return errors.New("it would have no preStop")
+		}
+		return nil
+	})
 }
 
 // Set is what kubectl set image does: the template's version becomes another.
