@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,5 +117,43 @@ func TestRun_SendsTheHeadersThatWereGiven(t *testing.T) {
 	want := seen{"api.example", "text/plain", "gapless-load", "me:secret"}
 	if got["HTTP/1.1"] != want || got["HTTP/2.0"] != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// A redirect is an answer, and a proxy of the environment is somebody else's: both would hide what became of a request.
+func TestRun_FollowsNoRedirectAndKnowsNoProxy(t *testing.T) {
+	var elsewhere atomic.Int64
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
+	defer other.Close()
+	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"} {
+		t.Setenv(name, other.URL)
+	}
+	t.Setenv("NO_PROXY", "")
+	srv := httptest.NewUnstartedServer(http.RedirectHandler(other.URL, http.StatusFound))
+	srv.Config.Protocols = new(http.Protocols)
+	srv.Config.Protocols.SetHTTP1(true)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Start()
+	defer srv.Close()
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	protocols := map[string]int{}
+	// No name of this machine: for those nobody uses a proxy.
+	opts := load.Options{URL: "http://service.invalid/", ConnectTo: srv.Listener.Addr().String(), Rate: 200, New: 0.5, Post: 0.2, H2: 0.5, Timeout: patience}
+	err := load.Run(ctx, opts, func(r load.Result) {
+		protocols[r.Proto]++
+		if len(protocols) == 2 && protocols[r.Proto] >= 20 {
+			cancel()
+		}
+		if r.Class.Lost() || r.Status != http.StatusFound {
+			t.Errorf("request %s: class %q (%s), status %d", r.ID, r.Class, r.Err, r.Status)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := elsewhere.Load(); n > 0 {
+		t.Errorf("%d requests went somewhere else", n)
 	}
 }

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"gapless.dev/gapless/internal/cli/exit"
@@ -66,6 +70,25 @@ func TestProbe_ExitsWith1WhenSomethingWasLost(t *testing.T) {
 	out, err := run(t, srv.URL, "--rate", "50", "--for", "400ms", "--timeout", "1m", "-k", "--h2", "50")
 	if exit.Code(err) != exit.Failed || !strings.Contains(out, "status-5xx 1") {
 		t.Errorf("exit code %d (%v), output:\n%s", exit.Code(err), err, out)
+	}
+}
+
+func TestProbe_ReadsTheVersionFromTheBodyWhereNoHeaderSaysIt(t *testing.T) {
+	var n atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"host": "a", "version": "%d.0.0"}`, 1+n.Add(1)%2)
+	}))
+	defer srv.Close()
+	out, err := run(t, srv.URL, "--rate", "50", "--for", "400ms", "--timeout", "1m", "--version-pattern", `"version": "([^"]+)"`, "-o", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct{ Versions map[string]int }
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Versions["1.0.0"] != 10 || got.Versions["2.0.0"] != 10 {
+		t.Errorf("%v of 20 requests", got.Versions)
 	}
 }
 
