@@ -106,7 +106,7 @@ func (r Report) Way() string {
 	return r.From + " → " + r.To
 }
 
-// Standing is where the revision stands, in a few words: Promoted after 42.1 s; Shifting, step 2 of 3 at 25 %.
+// Standing is where the revision stands, in a few words: Promoted after 42.1 s; Shifting, step 2 of 3 at 25 % for 11.7 s.
 func (r Report) Standing() string {
 	if r.Over() && r.From == "" && r.Took() == 0 {
 		return "" // it was taken into care as it stood
@@ -118,11 +118,12 @@ func (r Report) Standing() string {
 	if r.Step > 0 && r.Steps > 0 {
 		s += fmt.Sprintf(", step %d of %d at %d %%", r.Step, r.Steps, r.Weight)
 	}
+	// A reader takes the time for that of what stands before it: of the phase or the step, not of the revision, and not of the pause.
+	if n := len(r.Phases); n > 0 && r.Phases[n-1].End.IsZero() && r.Outcome == Running {
+		s += " for " + Short(r.Phases[n-1].took(r.At))
+	}
 	if r.PausedBy != "" {
 		s += ", paused by " + r.PausedBy
-	}
-	if !r.Started.IsZero() && r.Outcome == Running {
-		s += " for " + Short(r.Took())
 	}
 	return s
 }

@@ -63,3 +63,24 @@ func TestSparkline_AlternatesInProportion(t *testing.T) {
 		t.Errorf("%d of 28 cells show a version with a quarter of the traffic", twos)
 	}
 }
+
+func TestStanding_CountsFromTheStepNotFromTheRevision(t *testing.T) {
+	began := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	after := func(s float64) time.Time { return began.Add(time.Duration(s * float64(time.Second))) }
+	preparing := Span{Name: "Preparing", Start: began, End: after(12.1)}
+	for want, r := range map[string]Report{
+		"Preparing for 3.0 s":                           {Phase: "Preparing", At: after(3), Phases: []Span{{Name: "Preparing", Start: began}}},
+		"Shifting, step 2 of 2 at 50 % for 11.7 s":      {Phase: "Shifting", Step: 2, Steps: 2, Weight: 50, At: after(23.8), Phases: []Span{preparing, {Name: "Shifting", Step: 2, Weight: 50, Start: after(12.1)}}},
+		"Finishing for 400 ms, paused by maria":         {Phase: "Finishing", PausedBy: "maria", At: after(12.5), Phases: []Span{preparing, {Name: "Finishing", Start: after(12.1)}}},
+		"Shifting, step 1 of 2 at 25 %, paused by bert": {Phase: "Shifting", Step: 1, Steps: 2, Weight: 25, PausedBy: "bert", At: after(20), Phases: []Span{preparing}},
+	} {
+		r.Started, r.Outcome = began, Running
+		if got := r.Standing(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	r := Report{Started: began, Ended: after(23.8), From: "1.0.0", Outcome: Promoted, Phases: []Span{preparing}}
+	if got, want := r.Standing(), "Promoted after 23.8 s"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
