@@ -20,20 +20,28 @@ type loader struct {
 	mu   sync.Mutex
 	all  int
 	lost []load.Result
+	over []load.Result // all that were answered or lost
 	by   map[string]int
 	news chan struct{} // something was answered or lost
 }
 
 func loadOn(t *testing.T, url string, rate float64) *loader {
 	t.Helper()
+	return loadWith(t, load.Options{URL: url, Rate: rate, New: 0.5, Post: 0.2})
+}
+
+func loadWith(t *testing.T, o load.Options) *loader {
+	t.Helper()
+	o.Timeout = 30 * time.Second
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &loader{by: map[string]int{}, news: make(chan struct{}, 1)}
 	done := make(chan error, 1)
 	go func() {
-		done <- load.Run(ctx, load.Options{URL: url, Rate: rate, New: 0.5, Post: 0.2, Timeout: 30 * time.Second}, func(r load.Result) {
+		done <- load.Run(ctx, o, func(r load.Result) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.all++
+			l.over = append(l.over, r)
 			l.by[r.Version]++
 			if r.Class.Lost() {
 				l.lost = append(l.lost, r)
@@ -57,17 +65,37 @@ func loadOn(t *testing.T, url string, rate float64) *loader {
 // sees returns when a version has answered ten times: a rollout can be over between two requests.
 func (l *loader) sees(t *testing.T, version string) {
 	t.Helper()
+	l.waits(t, version+" answers", func() bool { return l.by[version] >= 10 })
+}
+
+// since returns when ten requests that began after a moment are over.
+func (l *loader) since(t *testing.T, moment time.Time) {
+	t.Helper()
+	l.waits(t, "requests begin and end", func() bool {
+		n := 0
+		for _, r := range l.over {
+			if r.Started.After(moment) {
+				n++
+			}
+		}
+		return n >= 10
+	})
+}
+
+// waits returns once a condition holds, which is asked with the lock held.
+func (l *loader) waits(t *testing.T, what string, holds func() bool) {
+	t.Helper()
 	for {
 		l.mu.Lock()
-		enough := l.by[version] >= 10
+		ok := holds()
 		l.mu.Unlock()
-		if enough {
+		if ok {
 			return
 		}
 		select {
 		case <-l.news:
 		case <-t.Context().Done():
-			t.Fatalf("%s never answered", version)
+			t.Fatalf("in vain: %s", what)
 		}
 	}
 }
