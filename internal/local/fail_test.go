@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -109,8 +110,9 @@ func TestCandidate_ThatDiesWithWeightLosesItAtOnce(t *testing.T) {
 		res.Body.Close()
 	}
 	seen := h.until("its death is noticed", func(r report.Report) bool {
-		return slices.ContainsFunc(r.Versions, func(v report.Version) bool { return v.Name == "2.0.0" && (len(v.Instances) == 0 || v.Instances[0].State == string(crashLoop)) }) ||
-			r.Over()
+		return r.Over() || slices.ContainsFunc(r.Versions, func(v report.Version) bool {
+			return v.Name == "2.0.0" && (len(v.Instances) == 0 || v.Instances[0].State == string(crashLoop))
+		})
 	})
 	noticed := time.Now()
 	weightless := seen.Weight == 0
@@ -171,6 +173,53 @@ func TestCandidate_ThatDiesWithWeightLosesItAtOnce(t *testing.T) {
 	t.Logf("%d of %d lost: what was in flight on the candidate when it died", lost+cap(slow), all+cap(slow))
 	if !slices.ContainsFunc(r.Notes, func(n string) bool { return strings.Contains(n, "requests that were on 2.0.0 were not answered") }) {
 		t.Errorf("notes %q", r.Notes)
+	}
+}
+
+func TestCandidate_OfWhichOneDiesGetsNothingThereOnceThatIsNoticed(t *testing.T) {
+	a := testApp(t, "naive", rollout.Plan{Strategy: rollout.Canary, Steps: []rollout.Step{
+		{Weight: 50, Match: &rollout.Match{Header: map[string]string{"X-Try": "yes"}}, Manual: true},
+	}})
+	gate := filepath.Join(t.TempDir(), "gate")
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.Replicas, a.Env[gateOf], a.Env[gatedOf] = 4, gate, "demo-2.0.0"
+	h := up(t, Options{File: app.File{Apps: []app.App{a}}})
+	h.until("stable serves", serving("1.0.0", 4))
+	h.deploy("2.0.0")
+	r := h.until("50 % stand", awaiting)
+	if len(readyPids(r, "2.0.0")) != 2 {
+		t.Fatalf("the candidate is not two: %+v", r.Versions)
+	}
+	if err := os.Remove(gate); err != nil { // what is started again does not get ready
+		t.Fatal(err)
+	}
+	if res, err := http.Get("http://" + r.Versions[1].Instances[0].Address + "/die"); err == nil {
+		res.Body.Close()
+	}
+	seen := h.until("its death is noticed", func(r report.Report) bool { return r.Versions[1].Instances[0].State == string(crashLoop) })
+	for range 40 {
+		req, err := http.NewRequest(http.MethodGet, h.url("/"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Try", "yes")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if v := res.Header.Get("Gapless-Version"); res.StatusCode != 200 || v != "2.0.0" {
+			t.Errorf("%q answered %d", v, res.StatusCode)
+		}
+	}
+	r = h.until("all are counted, and it has the share that one can carry", func(r report.Report) bool {
+		return requests(r)-requests(seen) >= 40 && r.Weight == 25
+	})
+	was, is := countsOf(seen, "2.0.0"), countsOf(r, "2.0.0")
+	if is.Retried != was.Retried || is.Errors != 0 || is.Requests-was.Requests != 40 {
+		t.Errorf("counted %+v, were %+v", is, was)
 	}
 }
 
