@@ -316,3 +316,18 @@ func TestInitialDelay_ThatIsLongerThanTheStartupIsNamed(t *testing.T) {
 		t.Errorf("it says %q", why)
 	}
 }
+
+func TestPause_DoublesToItsCapAndIsForgottenAfterASteadyRun(t *testing.T) {
+	var pause time.Duration
+	for n, want := range []time.Duration{500, 1000, 2000, 4000, 8000, 16000, 30000, 30000} {
+		if pause = nextPause(pause, time.Second); pause != want*time.Millisecond {
+			t.Errorf("after end %d it waits %v, want %v", n+1, pause, want*time.Millisecond)
+		}
+	}
+	if again := nextPause(pause, steady); again != lastPause {
+		t.Errorf("after %v it waits %v", steady, again)
+	}
+	if again := nextPause(pause, steady+1); again != firstPause {
+		t.Errorf("after a steady run it waits %v", again)
+	}
+}

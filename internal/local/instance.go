@@ -66,10 +66,7 @@ func (i *instance) run(ctx context.Context, adopted bool) {
 		}
 		adopted = false
 		if !errors.Is(err, errLeaving) && ctx.Err() == nil {
-			if time.Since(began) > steady {
-				pause = 0
-			}
-			pause = min(max(2*pause, firstPause), lastPause)
+			pause = nextPause(pause, time.Since(began))
 			i.crashed(err, pause)
 			if i.rest(ctx, pause) {
 				continue
@@ -94,6 +91,14 @@ const (
 	lastPause  = 30 * time.Second
 	steady     = time.Minute
 )
+
+// nextPause is how long to wait before the next start, of the pause before the last one and the time that it ran for.
+func nextPause(last, ran time.Duration) time.Duration {
+	if ran > steady {
+		last = 0
+	}
+	return min(max(2*last, firstPause), lastPause)
+}
 
 // bringUp starts the helpers one after the other, each once the one before is ready, and then the process.
 func (i *instance) bringUp(ctx context.Context) error {
