@@ -100,6 +100,20 @@ func serveAs(how string) {
 			w.WriteHeader(500)
 		}
 	})
+	if how == "ports" {
+		mux.HandleFunc("/told", func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, os.Args[1:], os.Getenv("PORT"), " ", os.Getenv("PORT_HTTP"), " ", os.Getenv("PORT_ADMIN_API"), " ", os.Getenv("ADMIN"))
+		})
+		admin, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT_ADMIN_API"))
+		if err != nil {
+			panic(err)
+		}
+		go func() {
+			fmt.Println(http.Serve(admin, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Gapless-Version", version+" admin")
+			})))
+		}()
+	}
 	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT"), Handler: mux}
 	if how == "good" {
 		go func() {
@@ -251,6 +265,41 @@ func TestUp_ServesAndStopsEverything(t *testing.T) {
 	}
 	if _, err := net.Dial("tcp", h.ping.Ports[0].Address); err == nil {
 		t.Error("the port is open still")
+	}
+}
+
+func TestPorts_AreToldByNameAndEachLeadsToItsOwn(t *testing.T) {
+	a := testApp(t, "ports", rollout.Plan{Strategy: rollout.Rolling, MaxSurge: 1})
+	a.Ports = append(a.Ports, app.Port{Name: "admin-api"})
+	a.Command = append(a.Command, "{port.http}", "{port.admin-api}")
+	a.Env["ADMIN"] = "at {port.admin-api}"
+	h := up(t, Options{File: app.File{Apps: []app.App{a}}})
+	h.until("two serve", serving("1.0.0", 2))
+	public := map[string]string{}
+	for _, p := range h.ping.Ports {
+		public[p.Name] = "http://" + p.Address
+	}
+	told := textOf(t, public["http"]+"/told")
+	var args [2]int
+	var port, named, admin, env int
+	if _, err := fmt.Sscanf(told, "[%d %d]%d %d %d at %d", &args[0], &args[1], &port, &named, &admin, &env); err != nil {
+		t.Fatalf("it was told %q: %v", told, err)
+	}
+	if port == admin || named != port || args != [2]int{port, admin} || env != admin {
+		t.Errorf("it was told %q", told)
+	}
+	web, side := loadOn(t, public["http"], 60), loadOn(t, public["admin-api"], 60)
+	web.sees(t, "1.0.0")
+	side.sees(t, "1.0.0 admin")
+	h.deploy("2.0.0")
+	h.until("2.0.0 serves", serving("2.0.0", 2))
+	web.sees(t, "2.0.0")
+	side.sees(t, "2.0.0 admin")
+	for l, suffix := range map[*loader]string{web: "", side: " admin"} {
+		l.none(t)
+		if l.by["1.0.0"+suffix]+l.by["2.0.0"+suffix] != l.all {
+			t.Errorf("answered by the other port: %v", l.by)
+		}
 	}
 }
 
