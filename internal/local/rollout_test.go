@@ -204,23 +204,26 @@ func TestReports_OfARevisionTellNothingOfTheNext(t *testing.T) {
 	}
 }
 
+// look asks under a name, and says which version answered.
+func (h *testHost) look(host string) (int, string) {
+	h.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, h.url("/"), nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	req.Host = host
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	res.Body.Close()
+	return res.StatusCode, res.Header.Get("Gapless-Version")
+}
+
 func TestBlueGreen_ShowsItsCandidateUnderANameOfItsOwn(t *testing.T) {
 	h := up(t, Options{File: app.File{Apps: []app.App{testApp(t, "naive", rollout.Plan{Strategy: rollout.BlueGreen, Manual: true})}}})
 	h.until("stable serves", serving("1.0.0", 2))
-	look := func(host string) (int, string) {
-		t.Helper()
-		req, err := http.NewRequest(http.MethodGet, h.url("/"), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Host = host
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		return res.StatusCode, res.Header.Get("Gapless-Version")
-	}
+	look := h.look
 	if code, v := look("demo-preview.localhost"); code != 404 {
 		t.Errorf("without a candidate %s answers %d", v, code)
 	}
@@ -242,5 +245,34 @@ func TestBlueGreen_ShowsItsCandidateUnderANameOfItsOwn(t *testing.T) {
 	h.until("2.0.0 serves", serving("2.0.0", 2))
 	if code, v := look("demo-preview.localhost"); code != 404 {
 		t.Errorf("after the rollout %s answers %d", v, code)
+	}
+}
+
+func holdsBack(r report.Report) bool { return r.Reason == rollout.ReasonHoldingBack }
+
+func TestHoldBack_BringsTheOldVersionBackAsItStands(t *testing.T) {
+	for _, verb := range []rollout.Verb{rollout.Undo, rollout.Abort} {
+		t.Run(string(verb), func(t *testing.T) {
+			h := up(t, Options{File: app.File{Apps: []app.App{testApp(t, "naive", rollout.Plan{Strategy: rollout.BlueGreen, HoldBack: time.Hour})}}})
+			before := pids(h.until("stable serves", serving("1.0.0", 2)), "1.0.0")
+			l := loadOn(t, h.url("/"), 60)
+			l.sees(t, "1.0.0")
+			h.deploy("2.0.0")
+			r := h.until("1.0.0 is held back", holdsBack)
+			l.sees(t, "2.0.0")
+			if held := pids(r, "1.0.0"); r.Weight != 100 || !slices.Equal(held, before) {
+				t.Errorf("at %d %% 1.0.0 runs as %v, ran as %v", r.Weight, held, before)
+			}
+			h.order(verb)
+			r = h.until("stable serves again", func(r report.Report) bool { return over(report.Aborted)(r) && serving("1.0.0", 2)(r) })
+			l.since(t, time.Now())
+			l.none(t)
+			if after := pids(r, "1.0.0"); !slices.Equal(after, before) || r.Versions[0].Instances[0].Restarts+r.Versions[0].Instances[1].Restarts != 0 {
+				t.Errorf("1.0.0 runs as %v, ran as %v: %+v", after, before, r.Versions[0].Instances)
+			}
+			if v := l.over[len(l.over)-1].Version; v != "1.0.0" {
+				t.Errorf("the last one was answered by %s", v)
+			}
+		})
 	}
 }
