@@ -77,7 +77,7 @@ type killing struct {
 	plan  rollout.Plan
 	how   string
 	gated string                         // instances that get ready once the test opens the gate
-	lead  func(*testHost)                // to the moment, from where stable serves
+	lead  func(*testHost)                // to the moment, from where stable serves; nil if it is before that
 	at    func(report.Report) bool       // the moment, beside the phase
 	end   func(h *testHost, open func()) // lets the rollout go on to its end
 	stays string                         // the version that serves then
@@ -110,6 +110,8 @@ func killings() []killing {
 			h.order(verb)
 		}
 	}
+	paused := two
+	paused.Steps = []rollout.Step{{Weight: 25, Pause: time.Hour}}
 	always := func(report.Report) bool { return true }
 	open := func(_ *testHost, open func()) { open() }
 	nothing := func(*testHost, func()) {}
@@ -139,6 +141,28 @@ func killings() []killing {
 		{"recreate", rollout.Preparing, rollout.Plan{Strategy: rollout.Recreate}, "naive", "demo-2.0.0", deploy, func(r report.Report) bool {
 			return len(pids(r, "2.0.0")) == 2
 		}, open, "2.0.0"},
+		{"first version", rollout.Preparing, two, "naive", "demo-1.0.0", nil, func(r report.Report) bool {
+			return len(pids(r, "1.0.0")) == 2
+		}, open, "1.0.0"},
+		{"blue-green at its switch", rollout.Preparing, rollout.Plan{Strategy: rollout.BlueGreen, Manual: true}, "naive", "", deploy, awaiting, func(h *testHost, _ func()) {
+			if code, v := h.look("demo-preview.localhost"); code != 200 || v != "2.0.0" {
+				h.t.Errorf("the preview: %s answers %d", v, code)
+			}
+			h.order(rollout.Promote)
+		}, "2.0.0"},
+		{"blue-green in hold-back", rollout.Finishing, rollout.Plan{Strategy: rollout.BlueGreen, HoldBack: time.Hour}, "naive", "", deploy, holdsBack, func(h *testHost, _ func()) {
+			h.order(rollout.Undo)
+		}, "1.0.0"},
+		{"paused", rollout.Shifting, paused, "naive", "", func(h *testHost) {
+			h.deploy("2.0.0")
+			h.until("25 % stand", func(r report.Report) bool { return r.Reason == rollout.ReasonStepStanding })
+			h.order(rollout.Pause)
+		}, func(r report.Report) bool {
+			return r.PausedBy != "" && r.Weight == 25
+		}, func(h *testHost, _ func()) {
+			h.order(rollout.Resume)
+			h.order(rollout.PromoteFull)
+		}, "2.0.0"},
 	}
 }
 
@@ -154,10 +178,16 @@ func TestKill9_InEachPhaseRestartsNothingAndGoesOn(t *testing.T) {
 			file := app.File{Apps: []app.App{a}}
 			apart := hostApart(t, dir, file)
 			h := &testHost{t: t, c: Dial(SocketOf(state))}
-			h.until("stable serves", serving("1.0.0", 2))
-			l := loadOn(t, fmt.Sprintf("http://127.0.0.1:%d/", a.Ports[0].Public), 60)
-			l.sees(t, "1.0.0")
-			c.lead(h)
+			var l *loader
+			serve := func() { l = loadOn(t, fmt.Sprintf("http://127.0.0.1:%d/", a.Ports[0].Public), 60) }
+			if c.lead == nil {
+				serve()
+			} else {
+				h.until("stable serves", serving("1.0.0", 2))
+				serve()
+				l.sees(t, "1.0.0")
+				c.lead(h)
+			}
 			before := h.until(c.name, func(r report.Report) bool { return r.Phase == string(c.phase) && c.at(r) })
 			killed := time.Now()
 			if err := apart.Process.Kill(); err != nil {
@@ -187,6 +217,10 @@ func TestKill9_InEachPhaseRestartsNothingAndGoesOn(t *testing.T) {
 			}
 			if !slices.ContainsFunc(after.Notes, func(n string) bool { return strings.Contains(n, "no Gapless was here for") }) {
 				t.Errorf("what it cost is not told: %q", after.Notes)
+			}
+			if c.how == "naive" && (after.Phase != before.Phase || after.Step != before.Step || after.Weight != before.Weight || !c.at(after)) {
+				t.Errorf("it stood in %s at step %d with %d %% and now does in %s at step %d with %d %%: %s",
+					before.Phase, before.Step, before.Weight, after.Phase, after.Step, after.Weight, after.Message)
 			}
 			if after.Revision != before.Revision {
 				t.Errorf("revision %d, was %d", after.Revision, before.Revision)

@@ -46,6 +46,9 @@ func (m *machine) load(a app.App) (*service, error) {
 		if err := read(files[len(files)-1], &s.rep); err != nil {
 			return nil, err
 		}
+		if s.rep.Over() && s.rep.Revision == s.state.Revision { // it was written when it ended; what is held since then is in the state
+			s.rep.Phase, s.rep.Reason, s.rep.Message = string(s.state.Phase), s.state.Reason, s.state.Message
+		}
 		s.tally.earned = map[rollout.Version]report.Counts{}
 		for _, v := range s.rep.Versions {
 			if v.Counts != nil {
