@@ -136,33 +136,44 @@ func TestPrometheus_TwoPercentErrorsGoBackWithin30SecondsAndNoneArePromoted(t *t
 	before := w.Theirs()
 	w.Adopt(canary(10, "20s"), with(errorsIn(p)))
 
-	var back rollout.Setback
-	counted := w.UnderLoad(1, 0.3, func() {
-		w.Set("2.0.0")
-		back = aborted(w, 2)
-	})
-	took := back.At.Sub(firstAnswer(w, counted, "2.0.0"))
-	t.Logf("taken back %s after its first answer: %s", took.Round(time.Millisecond), back.Message)
-	if n := counted.Versions["2.0.0"]; n > 900 || took > 30*time.Second || back.Reason != rollout.ReasonGateFailed {
-		t.Errorf("it took %s and %d requests: %s: %s", took, n, back.Reason, back.Message)
+	// Errors come by chance, and once in some hundred times they come so that it takes longer (docs/guide/comparing.md): then it is tried
+	// once more, and must not take longer again.
+	revision := 2
+	within := func(begin func()) bool {
+		var back rollout.Setback
+		counted := w.UnderLoad(1, 0.3, func() {
+			begin()
+			back = aborted(w, revision)
+		})
+		took := back.At.Sub(firstAnswer(w, counted, "2.0.0"))
+		t.Logf("taken back %s after its first answer: %s", took.Round(time.Millisecond), back.Message)
+		if back.Reason != rollout.ReasonGateFailed {
+			t.Errorf("%s: %s", back.Reason, back.Message)
+		}
+		onlyErrors(w, counted)
+		w.SameAs(before)
+		if r := w.Evidence(revision); len(r.Gates) != 1 || r.Gates[0].Outcome != "fail" || r.Gates[0].Numbers["candidate_bad"] < 3 {
+			t.Errorf("the report says of its gates: %+v", r.Gates)
+		}
+		w.Row("gates", "canary", "2 % errors at 10 %", "prometheus", "taken back", counted, "after "+took.Round(time.Second).String())
+		return took <= 30*time.Second && counted.Versions["2.0.0"] <= 900
 	}
-	w.Row("gates", "canary", "2 % errors at 10 %", "prometheus", "taken back", counted, "after "+took.Round(time.Second).String())
+	if !within(func() { w.Set("2.0.0") }) {
+		revision++
+		if !within(func() { w.Order(rollout.Retry) }) {
+			t.Error("twice it took longer than 30 s, or more than 900 requests")
+		}
+	}
 	said(w, rollout.ReasonGateFailed)
-	onlyErrors(w, counted)
-	w.SameAs(before)
-	r := w.Evidence(2)
-	if len(r.Gates) != 1 || r.Gates[0].Outcome != "fail" || r.Gates[0].Numbers["candidate_bad"] < 3 {
-		t.Errorf("the report says of its gates: %+v", r.Gates)
-	}
 
-	counted = w.UnderLoad(0.5, 0.3, func() {
+	counted := w.UnderLoad(0.5, 0.3, func() {
 		w.Set("3.0.0")
-		promoted(w, 3)
+		promoted(w, revision+1)
 	})
 	w.NothingLost(counted)
 	w.Row("gates", "canary", "no errors", "prometheus", "promoted", counted)
 	w.SameAs(before)
-	if r := w.Evidence(3); len(r.Gates) != 1 || r.Gates[0].Outcome != "pass" {
+	if r := w.Evidence(revision + 1); len(r.Gates) != 1 || r.Gates[0].Outcome != "pass" {
 		t.Errorf("the report says of its gates: %+v", r.Gates)
 	}
 }
