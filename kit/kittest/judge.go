@@ -126,7 +126,9 @@ func (s *Session) judge(ctx context.Context, rule Rule, failed map[string]bool) 
 	last := &lastUsed{}
 	result := s.outcome(context.WithValue(ctx, lastUsedKey{}, last), rule, failed)
 	if result.Status == Fail && len(result.Evidence) == 0 {
-		result.Evidence = few(last.words())
+		if result.Evidence = few(last.words()); len(result.Evidence) == 0 {
+			result.Evidence = []string{result.Why} // what went wrong before there was anybody to speak
+		}
 	}
 	if result.Status == Fail && ctx.Err() != nil {
 		result = skip("not judged: it was cancelled")

@@ -96,6 +96,9 @@ func (l *lastUsed) words() (words []string) {
 		return nil
 	}
 	lines := l.in.Lines()
+	if len(lines) == 0 {
+		return []string{"it said nothing"}
+	}
 	for _, line := range lines[max(0, len(lines)-4):] {
 		words = append(words, "it said: "+line.Text)
 	}
