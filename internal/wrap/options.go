@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -144,10 +146,36 @@ func freePort() (int, error) {
 	const first, last = 61000, 65535
 	for range 1000 {
 		n := first + rand.IntN(last-first+1)
+		if !claim(n) {
+			continue
+		}
 		// On every address: that is where most services listen.
 		if ln, err := net.Listen("tcp", ":"+strconv.Itoa(n)); err == nil {
 			return n, ln.Close()
 		}
 	}
 	return 0, fmt.Errorf("no free port between %d and %d for the command: give one by to", first, last)
+}
+
+// claim takes a port for as long as this process lives. Nobody listens there until the command does, which may take it a second; meanwhile
+// another wrap, or gapless up, would find the port as free. Names that begin with @ are Linux' own and leave no file behind; elsewhere there is
+// luck.
+func claim(port int) bool {
+	if runtime.GOOS != "linux" {
+		return true
+	}
+	ln, err := net.Listen("unix", "@gapless-port-"+strconv.Itoa(port))
+	if err != nil {
+		return !errors.Is(err, syscall.EADDRINUSE)
+	}
+	claims.Lock()
+	defer claims.Unlock()
+	claims.held = append(claims.held, ln)
+	return true
+}
+
+// claims are never given back.
+var claims struct {
+	sync.Mutex
+	held []net.Listener
 }

@@ -1,11 +1,15 @@
 package kittest
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"strconv"
 	"sync"
+	"syscall"
 )
 
 // Ports are given out below the range from which systems take them for
@@ -22,8 +26,8 @@ var given struct {
 	ports map[int]bool
 }
 
-// FreePort is free now, and given to nobody else of this process until the
-// release. Nobody holds it until the program does.
+// FreePort is free now, and given to nobody else of this machine's test
+// programs until the release. Nobody holds it until the program does.
 func FreePort() (port int, release func(), err error) {
 	given.Lock()
 	defer given.Unlock()
@@ -32,8 +36,13 @@ func FreePort() (port int, release func(), err error) {
 		if given.ports[port] {
 			continue
 		}
+		claim, err := claim(port)
+		if err != nil {
+			continue
+		}
 		ln, err := net.Listen("tcp", loopback(port))
 		if err != nil {
+			claim.Close()
 			continue
 		}
 		ln.Close()
@@ -45,9 +54,25 @@ func FreePort() (port int, release func(), err error) {
 			given.Lock()
 			defer given.Unlock()
 			delete(given.ports, port)
+			claim.Close()
 		}, nil
 	}
 	return 0, nil, fmt.Errorf("no free port from %d to %d", firstPort, lastPort)
+}
+
+// claim keeps a port from other test programs and from Gapless, which run
+// beside this one.
+// Names that begin with @ are Linux' own and leave no file behind; elsewhere
+// there is luck.
+func claim(port int) (io.Closer, error) {
+	if runtime.GOOS != "linux" {
+		return io.NopCloser(nil), nil
+	}
+	ln, err := net.Listen("unix", "@gapless-port-"+strconv.Itoa(port))
+	if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+		return io.NopCloser(nil), nil
+	}
+	return ln, err
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -35,15 +35,15 @@ func TestGates_PromoteAGoodVersionAndTakeABadOneBack(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
-	command := func(name string, args ...string) *exec.Cmd {
+	command := func(ctx context.Context, name string, args ...string) *exec.Cmd {
 		c := exec.CommandContext(ctx, name, args...)
 		c.Dir = dir
 		c.Env = append(os.Environ(), "GAPLESS_SOCKET="+filepath.Join(dir, "s"))
-		c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 		return c
 	}
+	// What is started is interrupted once, at the end: a second time would have it leave its processes behind.
 	starts := func(name string, args ...string) {
-		c := command(name, args...)
+		c := command(context.Background(), name, args...)
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +54,7 @@ func TestGates_PromoteAGoodVersionAndTakeABadOneBack(t *testing.T) {
 	}
 	gapless := func(code int, says string, args ...string) {
 		t.Helper()
-		c := command(built("gapless"), args...)
+		c := command(ctx, built("gapless"), args...)
 		var out bytes.Buffer
 		c.Stdout, c.Stderr = &out, &out
 		began := time.Now()
