@@ -13,15 +13,10 @@ import (
 )
 
 func TestRun_CoversEveryKindOfRequestInOneRun(t *testing.T) {
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := bothProtocols(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set(load.VersionHeader, "1.0.0")
 		w.Write([]byte("hello"))
-	}))
-	srv.Config.Protocols = new(http.Protocols)
-	srv.Config.Protocols.SetHTTP1(true)
-	srv.Config.Protocols.SetUnencryptedHTTP2(true)
-	srv.Start()
-	defer srv.Close()
+	})
 
 	// It goes on until every kind was seen: on a busy machine all may be under way at once, and then none is on a reused connection.
 	ctx, cancel := context.WithCancel(t.Context())
@@ -89,17 +84,12 @@ func TestRun_SendsTheHeadersThatWereGiven(t *testing.T) {
 	type seen struct{ host, accept, agent, user string }
 	var mu sync.Mutex
 	got := map[string]seen{}
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	srv := bothProtocols(t, func(_ http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
 		mu.Lock()
 		got[r.Proto] = seen{r.Host, r.Header.Get("Accept"), r.UserAgent(), user + ":" + password}
 		mu.Unlock()
-	}))
-	srv.Config.Protocols = new(http.Protocols)
-	srv.Config.Protocols.SetHTTP1(true)
-	srv.Config.Protocols.SetUnencryptedHTTP2(true)
-	srv.Start()
-	defer srv.Close()
+	})
 	opts := load.Options{
 		URL:       "http://me:secret@users.example/",
 		ConnectTo: srv.Listener.Addr().String(),
