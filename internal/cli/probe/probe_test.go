@@ -4,14 +4,20 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"gapless.dev/gapless/internal/cli/exit"
 	"gapless.dev/gapless/internal/cli/probe"
 	"gapless.dev/gapless/internal/cli/shell"
+	"gapless.dev/kit/load"
 	"gapless.dev/kit/load/loadtest"
 )
 
@@ -52,6 +58,46 @@ func TestProbe_ExitsWith0WhenNothingWasLost(t *testing.T) {
 	}
 	if page, err := os.ReadFile(file); err != nil || !bytes.HasPrefix(page, []byte("<!doctype html>")) {
 		t.Errorf("report file: %v, %.40q", err, page)
+	}
+}
+
+// The body names the version where no header does; an answer in which neither names one has none, and is no loss.
+func TestProbe_ReadsTheVersionFromTheBody(t *testing.T) {
+	answers := []struct{ header, body, version string }{
+		{"", `{"name":"api","version":"1.4.0"}`, "1.4.0"},
+		{"2.0.0", `{"name":"api","version":"0.0.0"}`, "2.0.0"},
+		{"", `{"name":"api"}`, ""},
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get(load.IDHeader)
+		seq, _ := strconv.Atoi(id[strings.LastIndexByte(id, '-')+1:])
+		a := answers[seq%len(answers)]
+		if a.header != "" {
+			w.Header().Set(load.VersionHeader, a.header)
+		}
+		io.WriteString(w, a.body)
+	}))
+	defer srv.Close()
+	for name, test := range map[string]struct {
+		args []string
+		want map[string]int
+	}{
+		"with a pattern": {[]string{"--version-pattern", `"version":"([^"]+)"`}, map[string]int{"1.4.0": 10, "2.0.0": 10, "": 10}},
+		"by the header":  {nil, map[string]int{"2.0.0": 10, "": 20}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := run(t, append(test.args, srv.URL, "--rate", "100", "--for", "300ms", "--timeout", "1m", "-o", "json")...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got struct{ Versions map[string]int }
+			if err := json.Unmarshal([]byte(out), &got); err != nil {
+				t.Fatalf("%v in %s", err, out)
+			}
+			if !maps.Equal(got.Versions, test.want) {
+				t.Errorf("versions %v, want %v", got.Versions, test.want)
+			}
+		})
 	}
 }
 
