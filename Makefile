@@ -92,7 +92,7 @@ bench-cluster: ## what is lost beside plain Kubernetes, and what it takes of the
 	$(CLUSTER) install
 	test/e2e/run bench/cluster
 
-docs: build ## remake the pictures in docs/ (needs chromium)
+docs: build ## remake the pictures in docs/images (needs the packages chromium and tmux)
 	go run ./docs/shots
 
 clean: ## remove what was built

@@ -3,7 +3,10 @@ package kit
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -85,6 +88,61 @@ func TestDependency_DownDegradesAndRequiredUnreadies(t *testing.T) {
 		if code, body := readyAnswer(s); code != 200 || body != "ok\n" {
 			t.Errorf("all back: %d %q", code, body)
 		}
+		s.cut()
+		watching.Wait()
+	})
+}
+
+// An exec probe that looks for the file is to see what /readyz says.
+func TestReadyFile_GoesAndComesBackWithARequiredDependency(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ready")
+	t.Setenv("GAPLESS_READY_FILE", file)
+	synctest.Test(t, func(t *testing.T) {
+		var cache, db atomic.Bool // away
+		check := func(away *atomic.Bool) func(context.Context) error {
+			return func(context.Context) error {
+				if away.Load() {
+					return errGone
+				}
+				return nil
+			}
+		}
+		db.Store(true)
+		s := New(WithLogger(slog.New(slog.DiscardHandler)))
+		s.Dependency("cache", check(&cache), Every(time.Second), FailAfter(1))
+		s.Dependency("db", check(&db), Every(time.Second), FailAfter(2), Required())
+		watching := s.watchDependencies()
+		looks := func(when string, want bool) {
+			t.Helper()
+			synctest.Wait()
+			_, err := os.Stat(file)
+			if code, _ := readyAnswer(s); (err == nil) != want || (code == 200) != want {
+				t.Errorf("%s: readyz %d, ready file: %v; want ready %v", when, code, err, want)
+			}
+		}
+		time.Sleep(time.Second / 2) // from here on each second holds one check of each
+		s.enter(PhaseReady)
+		looks("db away from the start", false)
+		db.Store(false)
+		time.Sleep(time.Second)
+		looks("db seen for the first time", true)
+		cache.Store(true)
+		time.Sleep(time.Second)
+		looks("cache down, which is not required", true)
+		db.Store(true)
+		time.Sleep(time.Second)
+		looks("db failed once", true)
+		time.Sleep(time.Second)
+		looks("db down", false)
+		db.Store(false)
+		time.Sleep(time.Second)
+		looks("db passed once", false)
+		time.Sleep(time.Second)
+		looks("db back", true)
+		s.enter(PhaseDraining)
+		looks("draining", false)
+		time.Sleep(2 * time.Second)
+		looks("draining, after two more checks", false)
 		s.cut()
 		watching.Wait()
 	})

@@ -1,25 +1,44 @@
 package kit
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
 func TestStatusz_ShowsEveryDurationAndWhatIsWaitedFor(t *testing.T) {
+	load, loading := make(chan struct{}), make(chan struct{})
 	svc := start(t, func(s *Service) {
 		s.Health("127.0.0.1:0")
+		s.ReadyWhen("model", func(context.Context) error { close(loading); <-load; return nil })
+		s.ReadyWhen("license", func(context.Context) error { return nil })
 		api(http.HandlerFunc(hello))(s)
-	}, WithVersion("3.0.0")).waitReady()
-	_, body := mustGet(t, svc.health(t)+"/statusz")
-	var st Status
-	if err := json.Unmarshal([]byte(body), &st); err != nil {
-		t.Fatal(err)
+	}, WithVersion("3.0.0"))
+	look := func() (st Status) {
+		t.Helper()
+		_, body := mustGet(t, svc.health(t)+"/statusz")
+		if err := json.Unmarshal([]byte(body), &st); err != nil {
+			t.Fatal(err)
+		}
+		return st
+	}
+	<-loading
+	<-svc.gates[1].open
+	if st := look(); st.Phase != PhaseStarting || st.Ready || st.Why != "starting" || !slices.Equal(st.WaitingFor, []string{"model"}) {
+		t.Errorf("while it loads: %+v", st)
+	}
+	close(load)
+	svc.waitReady()
+	st := look()
+	if st.WaitingFor != nil {
+		t.Errorf("waits for %q when ready", st.WaitingFor)
 	}
 	if st.Version != "3.0.0" || st.Phase != PhaseReady || !st.Ready || st.CutAt != nil {
 		t.Errorf("%+v", st)

@@ -213,3 +213,53 @@ func TestRun_ASecondTimeIsRefused(t *testing.T) {
 		t.Errorf("exit %d", code)
 	}
 }
+
+// Somebody at a terminal does not want to wait.
+func TestRun_ASecondSIGINTEndsItAtOnce(t *testing.T) {
+	mine := make(chan os.Signal, 2) // a signal that comes too late for the service is not to end the test
+	signal.Notify(mine, os.Interrupt)
+	defer signal.Stop(mine)
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	interrupt := func() {
+		t.Helper()
+		if err := self.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release := make(chan struct{})
+	svc := start(t, api(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release })), WithBudget(roomy)).waitReady()
+	answered := make(chan error, 1)
+	go func() {
+		_, _, err := get(svc.url("/"))
+		answered <- err
+	}()
+	for svc.inFlight.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+
+	interrupt()
+	<-svc.draining
+	interrupt()
+	code := <-svc.code
+	svc.code <- code
+	if code != exitInterrupted || exitInterrupted != 130 {
+		t.Errorf("exit %d, want 130", code)
+	}
+	select {
+	case <-svc.quiet:
+		t.Error("it waited for what is in flight")
+	default:
+	}
+	// The process would end here; in the test the rest of its life goes on beside it.
+	close(release)
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	<-svc.base.Done()
+	if svc.reason != "SIGINT" {
+		t.Errorf("reason %q", svc.reason)
+	}
+}

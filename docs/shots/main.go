@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -94,7 +95,7 @@ func (s *studio) status(ctx context.Context) error {
 		return cmd.Run()
 	}
 	url := "http://127.0.0.1:" + strconv.Itoa(port) + "/"
-	if err := until(ctx, func() bool { return exec.CommandContext(ctx, "curl", "-sf", url).Run() == nil }); err != nil {
+	if err := until(ctx, func() bool { return answers(ctx, url) }); err != nil {
 		return fmt.Errorf("up: %w", err)
 	}
 	load := exec.CommandContext(ctx, s.gapless, "probe", url, "--rate", "300", "--for", "60s", "-o", "json")
@@ -174,6 +175,22 @@ func until(ctx context.Context, ok func() bool) error {
 		}
 	}
 	return nil
+}
+
+// answers tells whether somebody gives a good answer.
+func answers(ctx context.Context, url string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode < 400
 }
 
 func freePort() (int, error) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -51,6 +52,7 @@ func TestStories(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serves": serves,
 			"exits":  exits,
+			"json":   jsonOf,
 		},
 	})
 }
@@ -109,5 +111,29 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// jsonOf checks that what was printed last is JSON and nothing else: the value of one app, or a list with one of each: json APP...
+func jsonOf(ts *testscript.TestScript, neg bool, apps []string) {
+	if neg || len(apps) == 0 {
+		ts.Fatalf("usage: json APP...")
+	}
+	type value struct{ App string }
+	text := ts.ReadFile("stdout")
+	all := make([]value, 1)
+	into := any(&all[0])
+	if strings.HasPrefix(text, "[") {
+		into = &all
+	}
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		ts.Fatalf("no JSON: %v", err)
+	}
+	var got []string
+	for _, v := range all {
+		got = append(got, v.App)
+	}
+	if !slices.Equal(got, apps) {
+		ts.Fatalf("JSON of %q, want %q", got, apps)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,15 +13,10 @@ import (
 )
 
 func TestRun_CoversEveryKindOfRequestInOneRun(t *testing.T) {
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := bothProtocols(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set(load.VersionHeader, "1.0.0")
 		w.Write([]byte("hello"))
-	}))
-	srv.Config.Protocols = new(http.Protocols)
-	srv.Config.Protocols.SetHTTP1(true)
-	srv.Config.Protocols.SetUnencryptedHTTP2(true)
-	srv.Start()
-	defer srv.Close()
+	})
 
 	// It goes on until every kind was seen: on a busy machine all may be under way at once, and then none is on a reused connection.
 	ctx, cancel := context.WithCancel(t.Context())
@@ -90,17 +84,12 @@ func TestRun_SendsTheHeadersThatWereGiven(t *testing.T) {
 	type seen struct{ host, accept, agent, user string }
 	var mu sync.Mutex
 	got := map[string]seen{}
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	srv := bothProtocols(t, func(_ http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
 		mu.Lock()
 		got[r.Proto] = seen{r.Host, r.Header.Get("Accept"), r.UserAgent(), user + ":" + password}
 		mu.Unlock()
-	}))
-	srv.Config.Protocols = new(http.Protocols)
-	srv.Config.Protocols.SetHTTP1(true)
-	srv.Config.Protocols.SetUnencryptedHTTP2(true)
-	srv.Start()
-	defer srv.Close()
+	})
 	opts := load.Options{
 		URL:       "http://me:secret@users.example/",
 		ConnectTo: srv.Listener.Addr().String(),
@@ -117,43 +106,5 @@ func TestRun_SendsTheHeadersThatWereGiven(t *testing.T) {
 	want := seen{"api.example", "text/plain", "gapless-load", "me:secret"}
 	if got["HTTP/1.1"] != want || got["HTTP/2.0"] != want {
 		t.Errorf("got %+v, want %+v", got, want)
-	}
-}
-
-// A redirect is an answer, and a proxy of the environment is somebody else's: both would hide what became of a request.
-func TestRun_FollowsNoRedirectAndKnowsNoProxy(t *testing.T) {
-	var elsewhere atomic.Int64
-	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
-	defer other.Close()
-	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"} {
-		t.Setenv(name, other.URL)
-	}
-	t.Setenv("NO_PROXY", "")
-	srv := httptest.NewUnstartedServer(http.RedirectHandler(other.URL, http.StatusFound))
-	srv.Config.Protocols = new(http.Protocols)
-	srv.Config.Protocols.SetHTTP1(true)
-	srv.Config.Protocols.SetUnencryptedHTTP2(true)
-	srv.Start()
-	defer srv.Close()
-
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	protocols := map[string]int{}
-	// No name of this machine: for those nobody uses a proxy.
-	opts := load.Options{URL: "http://service.invalid/", ConnectTo: srv.Listener.Addr().String(), Rate: 200, New: 0.5, Post: 0.2, H2: 0.5, Timeout: patience}
-	err := load.Run(ctx, opts, func(r load.Result) {
-		protocols[r.Proto]++
-		if len(protocols) == 2 && protocols[r.Proto] >= 20 {
-			cancel()
-		}
-		if r.Class.Lost() || r.Status != http.StatusFound {
-			t.Errorf("request %s: class %q (%s), status %d", r.ID, r.Class, r.Err, r.Status)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := elsewhere.Load(); n > 0 {
-		t.Errorf("%d requests went somewhere else", n)
 	}
 }

@@ -23,6 +23,7 @@ rollout takes all traffic back to stable first, and then starts over.
 With -f it is an app file that is deployed. On a cluster its objects are applied as gapless render prints them: the diff and the plan are shown first, and what an earlier deploy of the
 file has made and this one does not is deleted. On one machine its versions are deployed. Several apps are rolled in the order of their after; when one is taken back,
 those after it never begin, and those before it are taken back too, unless the file says group: {failed: hold}. With NAME=VERSION only the apps that are named are deployed.
+With -o json what happens on the way is told on standard error, and at the end standard output has a list with the status of each of the apps.
 
 With --wait the command ends when the rollout is over, with exit code 1 if the version did not become stable.`
 

@@ -3,8 +3,10 @@ package deploy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
@@ -40,10 +42,44 @@ func File(ctx context.Context, sh *shell.Shell, o *Options, versions []string) e
 	if err != nil {
 		return err
 	}
+	if !o.Output.JSON() {
+		return roll(ctx, sh, o, t, f, len(versions) > 0)
+	}
+	// A program reads the end of it; what is told on the way is for whoever looks at the program.
+	aside := *sh
+	aside.Out = sh.Err
+	err = roll(ctx, &aside, o, t, f, len(versions) > 0)
+	if err != nil && exit.Code(err) != exit.Failed {
+		return err
+	}
+	return errors.Join(err, standing(context.WithoutCancel(ctx), sh, t, f))
+}
+
+// roll deploys the apps of a file to where they run.
+func roll(ctx context.Context, sh *shell.Shell, o *Options, t target.Target, f app.File, chosen bool) error {
 	if t.Place().Platform == report.Local {
-		return onMachine(ctx, sh, o, t, f, len(versions) > 0)
+		return onMachine(ctx, sh, o, t, f, chosen)
 	}
 	return onCluster(ctx, sh, o, t, f)
+}
+
+// standing prints what stands of the apps of a file. One that was not made, as by --dry-run, is not among them.
+func standing(ctx context.Context, sh *shell.Shell, t target.Target, f app.File) error {
+	ctx, done := context.WithTimeout(ctx, 10*time.Second)
+	defer done()
+	there, err := t.StatusAll(ctx)
+	if err != nil {
+		return err
+	}
+	list := []report.Report{}
+	for _, a := range f.Ordered() {
+		for _, r := range there {
+			if r.App == a.Name {
+				list = append(list, r)
+			}
+		}
+	}
+	return sh.JSON(list)
 }
 
 // onMachine deploys the versions, chosen on the command line or the file's. What else the file says is read by gapless up.
