@@ -12,7 +12,7 @@ import (
 )
 
 // idleConns is how many silent connections are watched.
-const idleConns = 50
+const idleConns = 20
 
 // idleConn is a kept-alive connection that has had one answer and is silent.
 type idleConn struct {
